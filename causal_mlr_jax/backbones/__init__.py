@@ -1,0 +1,1 @@
+"""Networks from image to `Features`; found by their file's name."""

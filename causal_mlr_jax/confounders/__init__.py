@@ -1,0 +1,1 @@
+"""Confounders of the training set: features, clusters and their prior."""

@@ -1,0 +1,1 @@
+"""Types, lookup by name, errors and parallelism: imported by every layer."""

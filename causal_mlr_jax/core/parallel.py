@@ -1,0 +1,120 @@
+"""One mesh axis, `data`, and a `pmap` that Orbax and jit understand.
+
+The distributed engine is JAX's own multi-controller runtime: one process a
+host, `jax.distributed` where there are several. A step is written for one
+device, with collectives over `AXIS`, and mapped over all devices by
+`pmapped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Tree
+
+AXIS = "data"
+REPLICATED = PartitionSpec()
+SHARDED = PartitionSpec(AXIS)
+
+
+def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+  """Returns a one-axis mesh over `devices`, by default all of them."""
+  devices = jax.devices() if devices is None else devices
+  return jax.make_mesh(
+    (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
+  )
+
+
+def pmapped(
+  step: Callable[..., Any],
+  mesh: Mesh,
+  in_specs: Any,
+  out_specs: Any,
+  donate_argnums: int | tuple[int, ...] = (),
+) -> Callable[..., Any]:
+  """Maps a per-device function over the mesh and compiles it.
+
+  It is what `jax.pmap` has become, `jit` of `shard_map`, without the leading
+  device axis: arguments and results are global arrays.
+
+  `check_vma=False` gives collectives the meaning they have under `jax.pmap`:
+  the gradient of a replicated parameter is the device's own, and the step
+  takes its `pmean`. (With `check_vma=True` it would come summed already, and
+  a `pmean` would leave it too large by the number of devices.)
+
+  Args:
+    step: function of one device's shard, with collectives over `AXIS`.
+    mesh: from `make_mesh`.
+    in_specs: a PartitionSpec, or a tuple of them, one an argument.
+    out_specs: the same for the results; what is `REPLICATED` must be equal
+      on all devices.
+    donate_argnums: arguments whose memory the results may take.
+  """
+  mapped = jax.shard_map(
+    step, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+  )
+  return jax.jit(mapped, donate_argnums=donate_argnums)
+
+
+def replicate(tree: Tree, mesh: Mesh) -> Tree:
+  """Puts a copy of every host array of `tree` on each device."""
+  sharding = NamedSharding(mesh, REPLICATED)
+
+  def put(x: Any) -> jax.Array:
+    x = np.asarray(x) if not isinstance(x, jax.Array) else x
+    if jax.process_count() == 1:
+      return jax.device_put(x, sharding)
+    return jax.make_array_from_callback(x.shape, sharding, lambda i: x[i])
+
+  return jax.tree.map(put, tree)
+
+
+def shard(tree: Tree, mesh: Mesh) -> Tree:
+  """Splits host arrays over the devices along their first axis.
+
+  Args:
+    tree: this process's part of the batch, arrays [B / processes, ...].
+    mesh: from `make_mesh`.
+  """
+  sharding = NamedSharding(mesh, SHARDED)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+    tree,
+  )
+
+
+def check_divides(name: str, size: int, mesh: Mesh) -> None:
+  """Raises unless the devices of the mesh divide `size`.
+
+  Args:
+    name: the config key, for the message.
+    size: a global batch size.
+    mesh: from `make_mesh`.
+
+  Raises:
+    UserError: `size` is not a positive multiple of the device count.
+  """
+  devices = mesh.devices.size
+  if size > 0 and size % devices == 0:
+    return
+  below, above = size // devices * devices, (size // devices + 1) * devices
+  near = f"{below} or {above}" if below > 0 else str(above)
+  raise UserError(
+    f"{name} = {size} cannot be split over {devices} devices: expected a "
+    f"positive multiple of {devices}, for example {near}."
+  )
+
+
+def to_host(tree: Tree) -> Tree:
+  """Returns a tree's arrays as numpy arrays, gathered from all processes."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.process_allgather(tree, tiled=True)

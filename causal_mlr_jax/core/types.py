@@ -1,0 +1,62 @@
+"""The dimension key and the values that pass between layers.
+
+Dimension key, used in names (`logits_BN`), comments and einsums:
+
+  B  batch          H, W  grid            P  positions, H * W
+  C  channels       N     labels          D  embedding
+  K  confounders    A     attention heads F  feed-forward width
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+# Nested mapping of arrays: parameters, statistics, gradients.
+Tree = Any
+# Arrays by name. Always `image` uint8 [B, H, W, 3], `labels` float32 [B, N],
+# `mask` float32 [B] (0 marks padding) and `index` int32 [B] (the example's
+# place in its split); per-example side inputs stand beside them.
+Batch = Mapping[str, Array]
+# Side inputs of a method by name, see the method's `NEEDS`.
+Side = Mapping[str, Any]
+
+
+class Features(NamedTuple):
+  """What a backbone returns.
+
+  Attributes:
+    maps: stage name to feature map [B, H, W, C]; the last one is `final`.
+    pooled: global average of the final map [B, C].
+  """
+
+  maps: Mapping[str, Array]
+  pooled: Array
+
+
+class Output(NamedTuple):
+  """What a method returns.
+
+  Attributes:
+    logits: final logits [B, N]; their sigmoid is the method's score.
+    aux: everything else worth keeping, by name: logits of single heads,
+      `attention` maps [B, N, P].
+  """
+
+  logits: Array
+  aux: Mapping[str, Any]
+
+
+class Confounders(NamedTuple):
+  """Confounders of a training set, frozen.
+
+  Attributes:
+    centres_KC: one feature vector a confounder, float32.
+    prior_K: P(c), non-negative, sums to 1.
+  """
+
+  centres_KC: Array
+  prior_K: Array

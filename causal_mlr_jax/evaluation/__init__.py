@@ -1,0 +1,1 @@
+"""Metrics: average precision, Exclusive / Co-occur / All, top-k recall."""

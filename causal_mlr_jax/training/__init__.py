@@ -1,0 +1,1 @@
+"""Model, optimiser, step, loop and checkpoints."""

@@ -1,0 +1,1 @@
+"""Published weights, read without torch and without running their code."""

@@ -1,0 +1,35 @@
+"""Settings of the whole suite: strict JAX and a compilation cache."""
+
+import os
+import pathlib
+
+# Before JAX is imported: tests run on the CPU, and compile once.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden():
+  """Loads a golden file by name as a dict of arrays."""
+
+  def load(name):
+    with np.load(GOLDEN / f"{name}.npz") as file:
+      return {key: file[key] for key in file.files}
+
+  return load
+
+
+@pytest.fixture
+def rng():
+  """A numpy generator with a fixed seed."""
+  return np.random.default_rng(0)
