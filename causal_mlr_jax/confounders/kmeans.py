@@ -1,0 +1,337 @@
+"""K-means over feature rows that stay sharded over the devices.
+
+k-means++ (Arthur and Vassilvitskii, 2007) chooses the first centres, Lloyd's
+algorithm (1982) moves them. M counts the feature rows. A device sees only its
+own rows; what travels is of the size of the centres [K, C]. All passes go
+through the rows in chunks, so that distances [M, K] never exist at once.
+
+Two properties are worth keeping in mind when changing this file:
+
+* The draws are made per global row number, so that the same key gives the
+  same centres on one device and on eight, up to rounding.
+* Distances are taken as ||x||² - 2 x·c + ||c||² around the mean of the
+  centres. Around the origin, features with a large common part (and all
+  that come after a ReLU have one) would lose their differences to rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.parallel import (
+  AXIS,
+  REPLICATED,
+  SHARDED,
+  make_mesh,
+  pmapped,
+  replicate,
+)
+from causal_mlr_jax.core.types import Array
+
+# Numbers (not bytes) of a chunk's rows and distances: 64 MiB in float32.
+CHUNK_SIZE = 1 << 24
+# Squared distance, relative to the squared norm, below which two rows are one
+# row: float32 rounding of a mean of equal rows stays under it.
+SAME_ROW = 1e-12
+
+
+class KMeansResult(NamedTuple):
+  """Clusters of feature rows.
+
+  Attributes:
+    centres_KC: float32.
+    counts_K: weight of the rows nearest to each centre, float32; their number
+      where there are no weights.
+    inertia: sum of the weighted squared distances to the nearest centre.
+    iterations: how often the centres were moved.
+    history: inertia before the first move and after each; never rises beyond
+      rounding.
+  """
+
+  centres_KC: np.ndarray
+  counts_K: np.ndarray
+  inertia: float
+  iterations: int
+  history: tuple[float, ...]
+
+
+class _Passes(NamedTuple):
+  """The compiled passes over the sharded rows."""
+
+  survey: Callable[..., tuple[Array, ...]]
+  seed: Callable[..., tuple[Array, Array]]
+  step: Callable[..., tuple[Array, ...]]
+  reseed: Callable[..., tuple[Array, Array]]
+  assign: Callable[..., Array]
+
+
+def kmeans(
+  features: np.ndarray | Array,
+  mesh: Mesh,
+  num_clusters: int,
+  key: Array,
+  *,
+  weights: np.ndarray | Array | None = None,
+  max_iterations: int = 100,
+  tolerance: float = 1e-4,
+  init_centres_KC: np.ndarray | None = None,
+  on_iteration: Callable[[int, float], None] | None = None,
+  chunk_rows: int | None = None,
+) -> KMeansResult:
+  """Clusters feature rows [M, C] into K groups of least squared distance.
+
+  Empty clusters are moved to the rows that are farthest from all centres.
+
+  Args:
+    features: a global array [M, C] sharded over the mesh's axis `data`, or
+      this process's rows on the host (as many on every process).
+    mesh: from `core.parallel.make_mesh`.
+    num_clusters: K.
+    key: decides the first centres, and nothing else.
+    weights: [M], placed like `features`: how much a row counts. Rows of
+      weight 0 (padding) are not read at all.
+    max_iterations: how often the centres may be moved.
+    tolerance: stop where a move lowers the inertia by no more than this
+      share of it.
+    init_centres_KC: first centres, in place of k-means++.
+    on_iteration: called with the number of moves so far and the inertia.
+    chunk_rows: rows a device handles at a time; by default 64 MiB of them.
+
+  Raises:
+    UserError: fewer different rows than clusters; features or weights that
+      are not finite; shapes that do not fit.
+  """
+  passes = _passes(mesh, chunk_rows)
+  rows_MC, weights_M = _placed(features, weights, mesh)
+  _check(passes, rows_MC, weights_M, num_clusters)
+  if init_centres_KC is None:
+    template_KC = jnp.zeros((num_clusters, rows_MC.shape[1]), jnp.float32)
+    centres_KC, distinct = passes.seed(
+      rows_MC, weights_M, replicate(template_KC, mesh), key
+    )
+    if int(distinct) < num_clusters:
+      raise _too_few(num_clusters, int(distinct), "different feature rows")
+  else:
+    centres_KC = replicate(
+      _checked_centres(init_centres_KC, num_clusters, rows_MC.shape[1]), mesh
+    )
+  return _lloyd(
+    passes,
+    rows_MC,
+    weights_M,
+    centres_KC,
+    max_iterations=max_iterations,
+    tolerance=tolerance,
+    on_iteration=on_iteration,
+  )
+
+
+def assign(
+  features: np.ndarray | Array,
+  centres_KC: np.ndarray | Array,
+  mesh: Mesh | None = None,
+  *,
+  chunk_rows: int | None = None,
+) -> np.ndarray | Array:
+  """Returns the index of the nearest centre of every row, int32 [M].
+
+  Of centres at equal distance the first one wins.
+
+  Args:
+    features: a global array [M, C] sharded over `data`, or this process's
+      rows on the host. The result is placed like it.
+    centres_KC: the centres.
+    mesh: by default the one of the global array, or all devices.
+    chunk_rows: rows a device handles at a time; by default 64 MiB of them.
+
+  Raises:
+    UserError: shapes that do not fit.
+  """
+  on_host = not isinstance(features, jax.Array)
+  if mesh is None:
+    sharding = None if on_host else features.sharding
+    known = isinstance(sharding, NamedSharding)
+    mesh = sharding.mesh if known else make_mesh()
+  rows_MC, _ = _placed(features, None, mesh)
+  centres_KC = _checked_centres(
+    centres_KC, len(centres_KC), rows_MC.shape[1]
+  )
+  index_M = _passes(mesh, chunk_rows).assign(
+    rows_MC, replicate(centres_KC, mesh)
+  )
+  if not on_host:
+    return index_M
+  shards = sorted(
+    index_M.addressable_shards, key=lambda s: s.index[0].start or 0
+  )
+  return np.concatenate([s.data for s in shards])[: len(features)]
+
+
+def _lloyd(
+  passes: _Passes,
+  rows_MC: Array,
+  weights_M: Array,
+  centres_KC: Array,
+  *,
+  max_iterations: int,
+  tolerance: float,
+  on_iteration: Callable[[int, float], None] | None,
+) -> KMeansResult:
+  history: list[float] = []
+  for moves in range(max_iterations + 1):
+    moved_KC, counts_K, inertia = passes.step(rows_MC, weights_M, centres_KC)
+    # The one wait for the devices in an iteration.
+    counts, inertia = jax.device_get((counts_K, inertia))
+    if not np.isfinite(inertia):
+      raise UserError(
+        "K-means: squared distances between features are too large for "
+        "float32. Scale the features, for example to unit length."
+      )
+    history.append(float(inertia))
+    if on_iteration is not None:
+      on_iteration(moves, history[-1])
+    empty = int((counts == 0).sum())
+    logging.vlog(1, "K-means: move %d, inertia %.6g", moves, history[-1])
+    settled = moves > 0 and history[-2] - history[-1] <= (
+      tolerance * history[-2]
+    )
+    if (settled and not empty) or moves == max_iterations:
+      break
+    if empty:
+      logging.info("K-means: %d empty cluster(s) moved", empty)
+      moved_KC, nearest = passes.reseed(rows_MC, weights_M, moved_KC, counts_K)
+      if float(nearest) <= SAME_ROW:
+        distinct = len(counts) - empty
+        raise _too_few(len(counts), distinct, "groups of different rows")
+    centres_KC = moved_KC
+  _log(counts, history, settled)
+  return KMeansResult(
+    np.asarray(jax.device_get(centres_KC)),
+    np.asarray(counts),
+    history[-1],
+    moves,
+    tuple(history),
+  )
+
+
+def _log(counts: np.ndarray, history: list[float], settled: bool) -> None:
+  logging.info(
+    "K-means: inertia %.6g (first %.6g) after %d move(s), %s; clusters of "
+    "%g to %g (median %g)",
+    history[-1],
+    history[0],
+    len(history) - 1,
+    "settled" if settled else "stopped at the limit",
+    counts.min(),
+    counts.max(),
+    np.median(counts),
+  )
+  if (counts == 0).any():
+    logging.warning(
+      "K-means: %d cluster(s) are empty at the limit of moves",
+      (counts == 0).sum(),
+    )
+
+
+def _too_few(num_clusters: int, got: int, what: str) -> UserError:
+  return UserError(
+    f"confounders.num = {num_clusters} is too many clusters: expected at "
+    f"most {got}, the number of {what}. Lower confounders.num, or collect "
+    "features of more images or positions."
+  )
+
+
+def _check(
+  passes: _Passes, rows_MC: Array, weights_M: Array, num_clusters: int
+) -> None:
+  if num_clusters < 1:
+    raise UserError(
+      f"confounders.num = {num_clusters}: expected at least 1 cluster."
+    )
+  bad_rows, bad_weights, used = jax.device_get(
+    passes.survey(rows_MC, weights_M)
+  )
+  if bad_weights:
+    raise UserError(
+      f"K-means: {bad_weights} weight(s) are negative or not finite; "
+      "expected 0 for padding and 1 for a feature row."
+    )
+  if bad_rows:
+    raise UserError(
+      f"K-means: {bad_rows} of {used} feature rows hold NaN or infinite "
+      "numbers. Look at the backbone's weights and at the images."
+    )
+  if used < num_clusters:
+    raise _too_few(num_clusters, int(used), "feature rows")
+
+
+def _checked_centres(
+  centres_KC: np.ndarray | Array, num_clusters: int, channels: int
+) -> np.ndarray:
+  centres_KC = np.asarray(jax.device_get(centres_KC), np.float32)
+  expected = (num_clusters, channels)
+  if centres_KC.shape != expected or not np.isfinite(centres_KC).all():
+    raise UserError(
+      f"Centres must be finite and of shape {expected}, clusters by feature "
+      f"channels; got shape {centres_KC.shape}."
+    )
+  return centres_KC
+
+
+def _placed(
+  features: np.ndarray | Array,
+  weights: np.ndarray | Array | None,
+  mesh: Mesh,
+) -> tuple[Array, Array]:
+  """Returns rows [M, C] and weights [M], sharded; padding has weight 0."""
+  shape = np.shape(features)
+  if len(shape) != 2 or (
+    weights is not None and np.shape(weights) != shape[:1]
+  ):
+    raise UserError(
+      f"K-means takes features [rows, channels] and one weight a row; got "
+      f"features {shape}, weights {np.shape(weights)}."
+    )
+  if isinstance(features, jax.Array) and weights is None:
+    weights_M = jnp.ones(
+      shape[:1], jnp.float32, device=NamedSharding(mesh, SHARDED)
+    )
+    return features, weights_M
+  if weights is None:
+    weights = np.ones(shape[:1], np.float32)
+  return _spread(features, mesh), _spread(weights, mesh)
+
+
+def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
+  """Splits host rows over this process's devices, a piece each.
+
+  Only the pieces that need padding are copied on the host: the rows may take
+  most of its memory.
+  """
+  if isinstance(rows, jax.Array):
+    return rows
+  local = mesh.local_devices
+  size = -(-len(rows) // len(local))
+  pieces = []
+  for i, device in enumerate(local):
+    piece = np.asarray(rows[i * size : (i + 1) * size])
+    missing = size - len(piece)
+    if missing:
+      padding = np.zeros((missing, *piece.shape[1:]), piece.dtype)
+      piece = np.concatenate([piece, padding])
+    pieces.append(jax.device_put(piece, device))
+  return jax.make_array_from_single_device_arrays(
+    (size * mesh.devices.size, *rows.shape[1:]),
+    NamedSharding(mesh, SHARDED),
+    pieces,
+  )

@@ -1,0 +1,284 @@
+"""In Pursuit of Causal Label Correlations (NeurIPS 2024).
+
+Label-specific features X come from the decoder of Query2Label ("decouple").
+Two heads read them: the decoupled head classifies each label from its own
+feature, the causal head from all labels' features under do(X): the backdoor
+sum over confounders c, ŷ_j = σ(Σ_c P(c) · fc2(CrossAttn(y_j, X+c, X+c))).
+Both have a loss of their own; their predictions are fused.
+
+The paper leaves open what stands between attention and fc2; the literal
+formula is `intervention='linear'`, under which the confounders have no effect
+beyond a bias. See `nn/confounder_expectation.py`.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Confounders,
+  Features,
+  Output,
+  Side,
+)
+from causal_mlr_jax.nn import confounder_expectation as expectation_lib
+from causal_mlr_jax.nn.confounder_expectation import (
+  CausalParams,
+  Linear,
+  Norm,
+)
+from causal_mlr_jax.nn.label_decoder import LabelDecoder
+from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
+
+NEEDS: tuple[str, ...] = ("confounders",)
+FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
+ADJUSTMENTS = ("prior", "posterior")
+
+
+class CausalHead(nn.Module):
+  """The causal score of each label: an expectation over confounders.
+
+  Attributes:
+    num_heads: A.
+    hidden: feed-forward width F, for 'post_norm_ffn' only.
+    intervention: what stands after attention, see
+      `confounder_expectation.FORMS`.
+    expectation: how it is computed, see
+      `confounder_expectation.EXPECTATIONS`.
+  """
+
+  num_heads: int
+  hidden: int
+  intervention: str
+  expectation: str
+
+  def _linear(self, name: str, dim_in: int, dim_out: int) -> Linear:
+    init = nn.initializers.xavier_uniform()
+    return Linear(
+      self.param(f"{name}_kernel", init, (dim_in, dim_out)),
+      self.param(f"{name}_bias", nn.initializers.zeros, (dim_out,)),
+    )
+
+  def _norm(self, name: str, dim: int) -> Norm:
+    return Norm(
+      self.param(f"{name}_scale", nn.initializers.ones, (dim,)),
+      self.param(f"{name}_bias", nn.initializers.zeros, (dim,)),
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    x_BND: Array,
+    query_ND: Array,
+    confounder_KD: Array,
+    weight_BK: Array,
+  ) -> Array:
+    """Returns the expected logits [B, N], float32.
+
+    Args:
+      x_BND: label-specific features X.
+      query_ND: label queries y.
+      confounder_KD: confounders, projected.
+      weight_BK: P(c), [1, K], or one distribution an image, [B, K].
+    """
+    num_labels, dim = query_ND.shape
+    ffn = self.intervention == "post_norm_ffn"
+    normed = self.intervention != "linear"
+    init = symmetric_uniform(dim**-0.5)
+    params = CausalParams(
+      query_ND=query_ND,
+      query=self._linear("query", dim, dim),
+      key=self._linear("key", dim, dim),
+      value=self._linear("value", dim, dim),
+      out=self._linear("out", dim, dim),
+      norm=self._norm("norm", dim) if normed else None,
+      linear1=self._linear("linear1", dim, self.hidden) if ffn else None,
+      linear2=self._linear("linear2", self.hidden, dim) if ffn else None,
+      norm2=self._norm("norm2", dim) if ffn else None,
+      weight_ND=self.param("weight", init, (num_labels, dim)),
+      bias_N=self.param("bias", init, (num_labels,)),
+    )
+    return expectation_lib.expected_logits(
+      params,
+      x_BND,
+      confounder_KD,
+      weight_BK,
+      form=self.intervention,
+      expectation=self.expectation,
+      num_heads=self.num_heads,
+    )
+
+
+class Head(nn.Module):
+  """Decoder, decoupled head, causal head, fusion.
+
+  Attributes:
+    num_labels: N.
+    embed_dim: D of the decoder and of the causal head.
+    num_heads: A of both.
+    hidden: feed-forward width F of both.
+    num_encoder_layers: of the decoder, over positions.
+    num_decoder_layers: of the decoder, from labels to positions.
+    dropout: rate in training.
+    input_projection: linear map from C to D.
+    intervention: 'linear', 'post_norm', 'post_norm_ffn' or 'pre_norm'.
+    expectation: 'vmapped', 'scan', 'closed_form' or 'auto'.
+    adjustment: 'prior', Σ P(c) in training and at test; or 'posterior',
+      trained with the share of each confounder in the image itself (batch
+      entry `context_share` [B, K]) and tested with the prior.
+    queries: 'shared' with the decoder, or the causal head's 'own'.
+    fusion: 'mean_probability', 'mean_logit', 'max', or one head alone:
+      'decoupled', 'causal'.
+    decoupled_weight: of the decoupled head's loss.
+    causal_weight: of the causal head's loss.
+    dtype: of the activations.
+  """
+
+  num_labels: int
+  embed_dim: int = 512
+  num_heads: int = 4
+  hidden: int = 2048
+  num_encoder_layers: int = 1
+  num_decoder_layers: int = 2
+  dropout: float = 0.1
+  input_projection: bool = True
+  intervention: str = "post_norm"
+  expectation: str = "auto"
+  adjustment: str = "prior"
+  queries: str = "shared"
+  fusion: str = "mean_probability"
+  decoupled_weight: float = 1.0
+  causal_weight: float = 1.0
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
+    """Returns fused logits [B, N]; `aux` holds those of both heads.
+
+    Raises:
+      UserError: an unknown name among the options.
+    """
+    _check("method.queries", self.queries, ("shared", "own"))
+    normal = nn.initializers.normal(1.0)
+    shape = (self.num_labels, self.embed_dim)
+    query_ND = self.param("query", normal, shape)
+    x_BND, aux = LabelDecoder(
+      self.embed_dim,
+      self.num_heads,
+      self.hidden,
+      self.num_encoder_layers,
+      self.num_decoder_layers,
+      self.dropout,
+      self.input_projection,
+      self.dtype,
+      name="decoder",
+    )(features.maps["final"], query_ND, train=train)
+    decoupled_BN = LabelLinear(self.num_labels, name="classifier")(x_BND)
+    own = self.queries == "own"
+    causal_query_ND = self.param("causal_query", normal, shape) if own else None
+    confounders: Confounders = side["confounders"]
+    causal_BN = CausalHead(
+      self.num_heads,
+      self.hidden,
+      self.intervention,
+      self.expectation,
+      name="causal",
+    )(
+      nn.Dropout(self.dropout, deterministic=not train)(x_BND),
+      causal_query_ND if own else query_ND,
+      self._projected(confounders),
+      self._weights(confounders, side, train),
+    )
+    return Output(
+      fuse(decoupled_BN, causal_BN, self.fusion),
+      aux
+      | {
+        "logits_decoupled": decoupled_BN,
+        "logits_causal": causal_BN,
+        "loss_weights": (self.decoupled_weight, self.causal_weight),
+        "label_features": x_BND,
+        "attention": aux[f"decoder_{self.num_decoder_layers - 1}"],
+      },
+    )
+
+  def _projected(self, confounders: Confounders) -> Array:
+    """Standardises the centres by the prior and projects them, [K, D]."""
+    centres, prior = confounders.centres_KC, confounders.prior_K
+    centred_KC = centres - (prior @ centres)[None]
+    # One scale for all channels keeps their proportions; with one cluster
+    # the deviation is 0 and so is the confounder.
+    variance = (prior @ jnp.square(centred_KC)).mean()
+    scaled_KC = centred_KC * jax.lax.rsqrt(variance + 1e-12)
+    project = nn.Dense(
+      self.embed_dim,
+      use_bias=False,
+      kernel_init=nn.initializers.xavier_uniform(),
+      name="project_confounders",
+    )
+    return project(scaled_KC)
+
+  def _weights(
+    self, confounders: Confounders, side: Side, train: bool
+  ) -> Array:
+    _check("method.adjustment", self.adjustment, ADJUSTMENTS)
+    if self.adjustment == "posterior" and train:
+      return side["context_share"]
+    return confounders.prior_K[None]
+
+
+def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
+  """Returns the logits [B, N] of the two heads' fused probabilities.
+
+  Args:
+    decoupled_BN: logits of the decoupled head.
+    causal_BN: logits of the causal head.
+    fusion: one of `FUSIONS`.
+
+  Raises:
+    UserError: another fusion.
+  """
+  if fusion == "mean_probability":
+    # The logit of (σ(a) + σ(b)) / 2, without leaving the log domain.
+    log_sigmoid = jax.nn.log_sigmoid
+    positive = jnp.logaddexp(log_sigmoid(decoupled_BN), log_sigmoid(causal_BN))
+    negative = jnp.logaddexp(
+      log_sigmoid(-decoupled_BN), log_sigmoid(-causal_BN)
+    )
+    return positive - negative
+  if fusion == "mean_logit":
+    return (decoupled_BN + causal_BN) / 2
+  if fusion == "max":
+    return jnp.maximum(decoupled_BN, causal_BN)
+  if fusion == "decoupled":
+    return decoupled_BN
+  if fusion == "causal":
+    return causal_BN
+  raise unknown_name("method.fusion", fusion, FUSIONS)
+
+
+def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
+  """Returns the weighted sum of both heads' losses, and its parts by name."""
+  del side
+  aux, labels = output.aux, batch["labels"]
+  parts = {
+    "decoupled": criterion(aux["logits_decoupled"], labels).mean(),
+    "causal": criterion(aux["logits_causal"], labels).mean(),
+  }
+  decoupled_weight, causal_weight = aux["loss_weights"]
+  total = decoupled_weight * parts["decoupled"]
+  return total + causal_weight * parts["causal"], parts
+
+
+def scores(output: Output) -> Array:
+  """Returns the fused probabilities [B, N]."""
+  return jax.nn.sigmoid(output.logits)
+
+
+def _check(kind: str, name: str, choices: tuple[str, ...]) -> None:
+  if name not in choices:
+    raise unknown_name(kind, name, choices)

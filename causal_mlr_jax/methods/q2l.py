@@ -1,0 +1,83 @@
+"""Query2Label (Liu et al. 2021, arXiv:2107.10834).
+
+Learned label queries attend to the positions of the feature map; each label
+is classified from its own feature vector. It is also the "Decouple" row of
+the causal paper's Table 3.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
+from causal_mlr_jax.nn.label_decoder import LabelDecoder
+from causal_mlr_jax.nn.label_linear import LabelLinear
+
+NEEDS: tuple[str, ...] = ()
+
+
+class Head(nn.Module):
+  """Label queries, decoder, one linear classifier a label.
+
+  Attributes:
+    num_labels: N.
+    embed_dim: D.
+    num_heads: A.
+    hidden: feed-forward width F.
+    num_encoder_layers: over positions.
+    num_decoder_layers: from labels to positions.
+    dropout: rate in training.
+    input_projection: linear map from C to D.
+    dtype: of the activations.
+  """
+
+  num_labels: int
+  embed_dim: int = 2048
+  num_heads: int = 4
+  hidden: int = 8192
+  num_encoder_layers: int = 1
+  num_decoder_layers: int = 2
+  dropout: float = 0.1
+  input_projection: bool = False
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
+    """Returns logits [B, N]; `aux` holds label features and attention."""
+    del side
+    query_ND = self.param(
+      "query",
+      nn.initializers.normal(1.0),
+      (self.num_labels, self.embed_dim),
+    )
+    label_features_BND, aux = LabelDecoder(
+      self.embed_dim,
+      self.num_heads,
+      self.hidden,
+      self.num_encoder_layers,
+      self.num_decoder_layers,
+      self.dropout,
+      self.input_projection,
+      self.dtype,
+      name="decoder",
+    )(features.maps["final"], query_ND, train=train)
+    logits_BN = LabelLinear(self.num_labels, name="classifier")(
+      label_features_BND
+    )
+    last = aux[f"decoder_{self.num_decoder_layers - 1}"]
+    aux = aux | {"label_features": label_features_BND, "attention": last}
+    return Output(logits_BN, aux)
+
+
+def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
+  """Returns the criterion's mean over the batch, and its parts by name."""
+  del side
+  value = criterion(output.logits, batch["labels"]).mean()
+  return value, {"logits": value}
+
+
+def scores(output: Output) -> Array:
+  """Returns probabilities [B, N]."""
+  return jax.nn.sigmoid(output.logits)

@@ -1,0 +1,266 @@
+"""The causal score's expectation over confounders, exact and cheap.
+
+The paper's score of label j is σ(Σ_k P(c_k) · fc2(CrossAttn(y_j, X + c_k,
+X + c_k))): an expectation of logits, one sigmoid outside (normalised weighted
+geometric mean). X [B, N, D] are label-specific features, y label queries.
+
+Since q · W_k(x_i + c) = q · W_k x_i + q · W_k c and softmax drops what all
+keys share, the attention does not depend on c; since its rows sum to 1,
+CrossAttn(y, X + c) = CrossAttn(y, X) + W_o W_v c. So one attention serves all
+confounders, and what follows it decides what the expectation costs:
+
+  form            after attention                            cheapest exact
+  linear          fc2: the literal formula. The expectation  closed form
+                  is that of the mean confounder, a constant
+  post_norm       residual, LayerNorm, fc2                   closed form
+  post_norm_ffn   the same, feed-forward, LayerNorm, fc2     scan
+  pre_norm        residual, fc2; LayerNorm on X + c, so      scan, attention
+                  that attention does depend on c            each time
+
+`vmapped` is the definition and the reference of the tests.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.types import Array
+from causal_mlr_jax.nn.attention import attend
+
+FORMS = ("linear", "post_norm", "post_norm_ffn", "pre_norm")
+EXPECTATIONS = ("auto", "closed_form", "scan", "vmapped")
+CLOSED_FORM = ("linear", "post_norm")
+EPS = 1e-5
+
+
+class Linear(NamedTuple):
+  """A linear map: kernel [in, out] and bias [out]."""
+
+  kernel: Array
+  bias: Array
+
+
+class Norm(NamedTuple):
+  """LayerNorm's scale and bias, both [D]."""
+
+  scale_D: Array
+  bias_D: Array
+
+
+class CausalParams(NamedTuple):
+  """Parameters of the causal head; what a form does not use is None.
+
+  Attributes:
+    query_ND: label queries y.
+    query, key, value, out: the attention's projections.
+    norm_D: LayerNorm after attention, or on X + c under `pre_norm`.
+    linear1, linear2, norm2: the feed-forward of `post_norm_ffn`.
+    weight_ND, bias_N: fc2, one linear classifier a label.
+  """
+
+  query_ND: Array
+  query: Linear
+  key: Linear
+  value: Linear
+  out: Linear
+  norm: Norm | None
+  linear1: Linear | None
+  linear2: Linear | None
+  norm2: Norm | None
+  weight_ND: Array
+  bias_N: Array
+
+
+def resolve(form: str, expectation: str) -> str:
+  """Returns the expectation that is computed, and checks both names.
+
+  Args:
+    form: one of `FORMS`.
+    expectation: one of `EXPECTATIONS`; 'auto' takes the cheapest exact one.
+
+  Raises:
+    UserError: an unknown name, or a closed form where there is none.
+  """
+  if form not in FORMS:
+    raise unknown_name("method.intervention", form, FORMS)
+  if expectation not in EXPECTATIONS:
+    raise unknown_name("method.expectation", expectation, EXPECTATIONS)
+  if expectation == "auto":
+    return "closed_form" if form in CLOSED_FORM else "scan"
+  if expectation == "closed_form" and form not in CLOSED_FORM:
+    raise UserError(
+      f"method.intervention={form!r} has no closed form; set "
+      "method.expectation='scan' or 'auto', or method.intervention to one of "
+      f"{', '.join(CLOSED_FORM)}."
+    )
+  return expectation
+
+
+def expected_logits(
+  params: CausalParams,
+  x_BND: Array,
+  confounder_KD: Array,
+  weight_BK: Array,
+  *,
+  form: str,
+  expectation: str,
+  num_heads: int,
+) -> Array:
+  """Returns Σ_k weight_k · logit_j(X, c_k), [B, N], float32.
+
+  Args:
+    params: of the causal head.
+    x_BND: label-specific features X.
+    confounder_KD: confounders, projected to the width of X.
+    weight_BK: P(c_k), [1, K], or one distribution an image, [B, K].
+    form: one of `FORMS`.
+    expectation: one of `EXPECTATIONS`.
+    num_heads: A.
+
+  Raises:
+    UserError: see `resolve`.
+  """
+  expectation = resolve(form, expectation)
+  x_BND = x_BND.astype(jnp.float32)
+  if expectation == "vmapped":
+    logits_KBN = jax.vmap(
+      lambda c: conditional_logits(params, x_BND, c, form, num_heads)
+    )(confounder_KD)
+    weight_BK = jnp.broadcast_to(weight_BK, (len(x_BND), weight_BK.shape[1]))
+    return jnp.einsum("KBN,BK->BN", logits_KBN, weight_BK)
+  if form == "pre_norm":
+    return _scan(
+      lambda c: conditional_logits(params, x_BND, c, form, num_heads),
+      confounder_KD,
+      weight_BK,
+    )
+  u_BND = residual(params, x_BND, form, num_heads)
+  d_KD = value_shift(params, confounder_KD)
+  if expectation == "scan":
+    return _scan(
+      lambda d: read_out(params, u_BND + d[None, None], form),
+      d_KD,
+      weight_BK,
+    )
+  return closed_form(params, u_BND, d_KD, weight_BK, form)
+
+
+def conditional_logits(
+  params: CausalParams, x_BND: Array, c_D: Array, form: str, num_heads: int
+) -> Array:
+  """Returns the logits given one confounder [B, N]: the definition."""
+  z_BND = x_BND + c_D[None, None]
+  if form == "pre_norm":
+    z_BND = _layer_norm(z_BND, params.norm)
+  return read_out(params, residual(params, z_BND, form, num_heads), form)
+
+
+def residual(
+  params: CausalParams, x_BND: Array, form: str, num_heads: int
+) -> Array:
+  """Returns y + CrossAttn(y, x, x), [B, N, D]; `linear` leaves out the y."""
+  query = _linear(params.query_ND, params.query)[None]
+  key, value = _linear(x_BND, params.key), _linear(x_BND, params.value)
+  attended, _ = attend(query, key, value, num_heads)
+  attended = _linear(attended, params.out)
+  return attended if form == "linear" else attended + params.query_ND[None]
+
+
+def value_shift(params: CausalParams, confounder_KD: Array) -> Array:
+  """Returns W_o W_v c_k, [K, D]: what adding c_k to all values adds."""
+  return confounder_KD @ params.value.kernel @ params.out.kernel
+
+
+def read_out(params: CausalParams, h_BND: Array, form: str) -> Array:
+  """Returns the logits [B, N] of what stands after the residual."""
+  if form in ("post_norm", "post_norm_ffn"):
+    h_BND = _layer_norm(h_BND, params.norm)
+  if form == "post_norm_ffn":
+    hidden = jax.nn.relu(_linear(h_BND, params.linear1))
+    h_BND = h_BND + _linear(hidden, params.linear2)
+    h_BND = _layer_norm(h_BND, params.norm2)
+  logits = jnp.einsum("BND,ND->BN", h_BND, params.weight_ND)
+  return logits + params.bias_N[None]
+
+
+def closed_form(
+  params: CausalParams,
+  u_BND: Array,
+  d_KD: Array,
+  weight_BK: Array,
+  form: str,
+) -> Array:
+  """Returns the expected logits [B, N] without an array [K, B, N, D].
+
+  For `post_norm`, with ũ and d̃ centred over D and ŵ_j = γ ⊙ w_j:
+
+    var_jk  = mean(ũ_j²) + mean(d̃_k²) + (2/D) ũ_j · d̃_k
+    logit_j = Σ_k P_k (ŵ_j·ũ_j + ŵ_j·d̃_k) / √(var_jk + ε) + w_j·β + b_j
+
+  For `linear` it is the logit at the mean confounder.
+
+  Args:
+    params: of the causal head.
+    u_BND: from `residual`.
+    d_KD: from `value_shift`.
+    weight_BK: weights of the confounders, [1, K] or [B, K].
+    form: 'linear' or 'post_norm'.
+  """
+  if form == "linear":
+    mean_BD = weight_BK @ d_KD
+    return read_out(params, u_BND + mean_BD[:, None], form)
+  # The products below are differences of large terms in the worst case, so
+  # they are taken at full float32 precision on every device.
+  highest = jax.lax.Precision.HIGHEST
+  dim = u_BND.shape[-1]
+  u_BND = u_BND - u_BND.mean(-1, keepdims=True)
+  d_KD = d_KD - d_KD.mean(-1, keepdims=True)
+  scaled_ND = params.weight_ND * params.norm.scale_D[None]
+  cross_BNK = jnp.einsum("BND,KD->BNK", u_BND, d_KD, precision=highest)
+  var_BNK = (
+    jnp.square(u_BND).mean(-1)[:, :, None]
+    + jnp.square(d_KD).mean(-1)[None, None]
+    + (2.0 / dim) * cross_BNK
+  )
+  own_BN = jnp.einsum("BND,ND->BN", u_BND, scaled_ND, precision=highest)
+  shift_NK = jnp.einsum("ND,KD->NK", scaled_ND, d_KD, precision=highest)
+  inverse_BNK = jax.lax.rsqrt(jnp.maximum(var_BNK, 0.0) + EPS)
+  weighted_BNK = weight_BK[:, None] * inverse_BNK
+  expected_BN = own_BN * weighted_BNK.sum(-1) + jnp.sum(
+    weighted_BNK * shift_NK[None], -1
+  )
+  constant_N = params.weight_ND @ params.norm.bias_D + params.bias_N
+  return expected_BN + constant_N[None]
+
+
+def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
+  """Sums weight_k · logits_of(item_k), keeping nothing of a step but it."""
+
+  def step(total_BN: Array, item: tuple) -> tuple[Array, None]:
+    item_D, weight_B = item
+    return total_BN + weight_B[:, None] * logits_of(item_D), None
+
+  shape = jax.eval_shape(logits_of, items_KD[0])
+  total, _ = jax.lax.scan(
+    jax.checkpoint(step),
+    jnp.zeros(shape.shape, shape.dtype),
+    (items_KD, weight_BK.T),
+  )
+  return total
+
+
+def _linear(x: Array, linear: Linear) -> Array:
+  bias = linear.bias.reshape((1,) * (x.ndim - 1) + (-1,))
+  return x @ linear.kernel + bias
+
+
+def _layer_norm(x_BND: Array, norm: Norm) -> Array:
+  x_BND = x_BND - x_BND.mean(-1, keepdims=True)
+  var = jnp.square(x_BND).mean(-1, keepdims=True)
+  normed = x_BND * jax.lax.rsqrt(var + EPS)
+  return normed * norm.scale_D[None, None] + norm.bias_D[None, None]

@@ -1,0 +1,26 @@
+"""Global pooling of feature maps."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.types import Array
+
+
+def global_pool(map_BHWC: Array, pooling: str) -> Array:
+  """Pools a map over its grid to [B, C], float32.
+
+  Args:
+    map_BHWC: a feature map.
+    pooling: 'gap', the global average, or 'gmp', the global maximum.
+
+  Raises:
+    UserError: another pooling.
+  """
+  map_BHWC = map_BHWC.astype(jnp.float32)
+  if pooling == "gap":
+    return map_BHWC.mean(axis=(1, 2))
+  if pooling == "gmp":
+    return map_BHWC.max(axis=(1, 2))
+  raise unknown_name("pooling", pooling, ("gap", "gmp"))

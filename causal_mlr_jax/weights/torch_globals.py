@@ -1,0 +1,134 @@
+"""What the names inside PyTorch's pickles stand for here.
+
+A name is never imported: `ALLOWED` gives each of them a constructor of plain
+data or of a placeholder. Whatever is not listed is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes  # noqa: F401  (gives numpy the name "bfloat16")
+import numpy as np
+
+from causal_mlr_jax.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Global:
+  """A name in the pickle, not resolved."""
+
+  module: str
+  name: str
+
+  def __str__(self) -> str:
+    return f"{self.module}.{self.name}"
+
+
+@dataclasses.dataclass(eq=False)
+class Inert:
+  """Stands for an object that is not weights; does nothing."""
+
+  type: str
+  args: tuple = ()
+  state: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+  """A block of numbers that is kept beside the pickle."""
+
+  dtype: np.dtype
+  key: str
+  numel: int
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of the block."""
+    return self.numel * self.dtype.itemsize
+
+
+@dataclasses.dataclass(eq=False)
+class Tensor:
+  """A view of a storage; offset and strides count elements."""
+
+  storage: Storage
+  offset: int
+  size: tuple[int, ...]
+  stride: tuple[int, ...]
+
+
+# Storage class: type of its elements. numpy knows bfloat16 by ml_dtypes.
+STORAGES = {
+  "DoubleStorage": "float64",
+  "FloatStorage": "float32",
+  "HalfStorage": "float16",
+  "BFloat16Storage": "bfloat16",
+  "LongStorage": "int64",
+  "IntStorage": "int32",
+  "ShortStorage": "int16",
+  "CharStorage": "int8",
+  "ByteStorage": "uint8",
+  "BoolStorage": "bool",
+}
+DTYPES = (*STORAGES.values(), "float", "double", "half", "long", "int", "short")
+
+
+def _tensor(
+  storage: Storage, offset: int, size: tuple, stride: tuple
+) -> Tensor:
+  """Makes a placeholder; the numbers are checked when it is filled."""
+  if not isinstance(storage, Storage):
+    raise UserError("a tensor of it has no storage.")
+  return Tensor(storage, offset, tuple(size), tuple(stride))
+
+
+def _nested(func: Global, _: Any, args: tuple, __: Any) -> Any:
+  """Makes a tensor that carries attributes; they are dropped."""
+  return construct(func, args)
+
+
+def _inert(name: str) -> Callable[..., Inert]:
+  return lambda *args: Inert(name, args)
+
+
+def _tag(*_: Any) -> Any:
+  raise UserError("it calls what is only the name of a type.")
+
+
+# (module, name): what a call of it gives.
+ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+  ("collections", "OrderedDict"): lambda items=(): dict(items),
+  ("collections", "defaultdict"): lambda *_: {},
+  ("collections", "Counter"): lambda items=(): dict(items),
+  ("builtins", "set"): lambda items=(): set(items),
+  ("__builtin__", "set"): lambda items=(): set(items),
+  ("_codecs", "encode"): lambda text, _=None: text.encode("latin-1"),
+  ("argparse", "Namespace"): _inert("argparse.Namespace"),
+  ("numpy", "dtype"): _inert("numpy.dtype"),
+  ("numpy.core.multiarray", "scalar"): _inert("numpy.scalar"),
+  ("numpy._core.multiarray", "scalar"): _inert("numpy.scalar"),
+  ("torch", "device"): _inert("torch.device"),
+  ("torch", "Size"): lambda items=(): tuple(items),
+  ("torch", "Tensor"): _tag,
+  ("torch._utils", "_rebuild_tensor"): _tensor,
+  ("torch._utils", "_rebuild_tensor_v2"): lambda *args: _tensor(*args[:4]),
+  ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+  ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
+  ("torch.nn.parameter", "Parameter"): lambda data, *_: data,
+  ("torch._tensor", "_rebuild_from_type_v2"): _nested,
+  **{("torch", name): _tag for name in (*STORAGES, *DTYPES)},
+}
+
+
+def construct(func: Any, args: Any) -> Any:
+  """Gives what a call of `func` stands for.
+
+  Raises:
+    UserError: `func` is none of the allowed names.
+  """
+  if not isinstance(func, Global) or not isinstance(args, tuple):
+    raise UserError("it calls something that is not a name.")
+  return ALLOWED[func.module, func.name](*args)
