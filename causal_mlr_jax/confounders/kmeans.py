@@ -4,19 +4,10 @@ k-means++ (Arthur and Vassilvitskii, 2007) chooses the first centres, Lloyd's
 algorithm (1982) moves them. M counts the feature rows. A device sees only its
 own rows; what travels is of the size of the centres [K, C]. All passes go
 through the rows in chunks, so that distances [M, K] never exist at once.
-
-Two properties are worth keeping in mind when changing this file:
-
-* The draws are made per global row number, so that the same key gives the
-  same centres on one device and on eight, up to rounding.
-* Distances are taken as ||x||² - 2 x·c + ||c||² around the mean of the
-  centres. Around the origin, features with a large common part (and all
-  that come after a ReLU have one) would lose their differences to rounding.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,22 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax import lax
 from jax.sharding import Mesh, NamedSharding
 
+from causal_mlr_jax.confounders.kmeans_passes import Passes, compiled
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.parallel import (
-  AXIS,
-  REPLICATED,
-  SHARDED,
-  make_mesh,
-  pmapped,
-  replicate,
-)
+from causal_mlr_jax.core.parallel import SHARDED, make_mesh, replicate
 from causal_mlr_jax.core.types import Array
 
-# Numbers (not bytes) of a chunk's rows and distances: 64 MiB in float32.
-CHUNK_SIZE = 1 << 24
 # Squared distance, relative to the squared norm, below which two rows are one
 # row: float32 rounding of a mean of equal rows stays under it.
 SAME_ROW = 1e-12
@@ -63,16 +45,6 @@ class KMeansResult(NamedTuple):
   inertia: float
   iterations: int
   history: tuple[float, ...]
-
-
-class _Passes(NamedTuple):
-  """The compiled passes over the sharded rows."""
-
-  survey: Callable[..., tuple[Array, ...]]
-  seed: Callable[..., tuple[Array, Array]]
-  step: Callable[..., tuple[Array, ...]]
-  reseed: Callable[..., tuple[Array, Array]]
-  assign: Callable[..., Array]
 
 
 def kmeans(
@@ -111,13 +83,16 @@ def kmeans(
     UserError: fewer different rows than clusters; features or weights that
       are not finite; shapes that do not fit.
   """
-  passes = _passes(mesh, chunk_rows)
+  passes = compiled(mesh, chunk_rows)
   rows_MC, weights_M = _placed(features, weights, mesh)
   _check(passes, rows_MC, weights_M, num_clusters)
   if init_centres_KC is None:
-    template_KC = jnp.zeros((num_clusters, rows_MC.shape[1]), jnp.float32)
+    zeros_KC = np.zeros((num_clusters, rows_MC.shape[1]), np.float32)
+    # Bits of its own, so that every kind of key draws the same way on any
+    # number of devices.
+    bits = np.asarray(jax.random.bits(key, (2,), jnp.uint32))
     centres_KC, distinct = passes.seed(
-      rows_MC, weights_M, replicate(template_KC, mesh), key
+      rows_MC, weights_M, *replicate((zeros_KC, bits), mesh)
     )
     if int(distinct) < num_clusters:
       raise _too_few(num_clusters, int(distinct), "different feature rows")
@@ -163,10 +138,8 @@ def assign(
     known = isinstance(sharding, NamedSharding)
     mesh = sharding.mesh if known else make_mesh()
   rows_MC, _ = _placed(features, None, mesh)
-  centres_KC = _checked_centres(
-    centres_KC, len(centres_KC), rows_MC.shape[1]
-  )
-  index_M = _passes(mesh, chunk_rows).assign(
+  centres_KC = _checked_centres(centres_KC, len(centres_KC), rows_MC.shape[1])
+  index_M = compiled(mesh, chunk_rows).assign(
     rows_MC, replicate(centres_KC, mesh)
   )
   if not on_host:
@@ -178,7 +151,7 @@ def assign(
 
 
 def _lloyd(
-  passes: _Passes,
+  passes: Passes,
   rows_MC: Array,
   weights_M: Array,
   centres_KC: Array,
@@ -252,7 +225,7 @@ def _too_few(num_clusters: int, got: int, what: str) -> UserError:
 
 
 def _check(
-  passes: _Passes, rows_MC: Array, weights_M: Array, num_clusters: int
+  passes: Passes, rows_MC: Array, weights_M: Array, num_clusters: int
 ) -> None:
   if num_clusters < 1:
     raise UserError(

@@ -202,7 +202,7 @@ def closed_form(
     var_jk  = mean(ũ_j²) + mean(d̃_k²) + (2/D) ũ_j · d̃_k
     logit_j = Σ_k P_k (ŵ_j·ũ_j + ŵ_j·d̃_k) / √(var_jk + ε) + w_j·β + b_j
 
-  For `linear` it is the logit at the mean confounder.
+  For `linear` it is the logit at the mean confounder Σ_k P_k c_k.
 
   Args:
     params: of the causal head.
@@ -211,9 +211,12 @@ def closed_form(
     weight_BK: weights of the confounders, [1, K] or [B, K].
     form: 'linear' or 'post_norm'.
   """
+  # 1 for a distribution; kept so that the gradient of learned weights holds.
+  total_B1 = weight_BK.sum(-1, keepdims=True)
   if form == "linear":
     mean_BD = weight_BK @ d_KD
-    return read_out(params, u_BND + mean_BD[:, None], form)
+    shift_BN = mean_BD @ params.weight_ND.T
+    return total_B1 * read_out(params, u_BND, form) + shift_BN
   # The products below are differences of large terms in the worst case, so
   # they are taken at full float32 precision on every device.
   highest = jax.lax.Precision.HIGHEST
@@ -235,7 +238,7 @@ def closed_form(
     weighted_BNK * shift_NK[None], -1
   )
   constant_N = params.weight_ND @ params.norm.bias_D + params.bias_N
-  return expected_BN + constant_N[None]
+  return expected_BN + total_B1 * constant_N[None]
 
 
 def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 
+from causal_mlr_jax.weights.tables import _leaves
+
 IGNORED = r"_fc\..*|.*\.num_batches_tracked"
-NORM = {
-  "weight": "params/{}/scale",
-  "bias": "params/{}/bias",
-  "running_mean": "batch_stats/{}/mean",
-  "running_var": "batch_stats/{}/var",
-}
 KEY = re.compile(
-  r"(?:_blocks\.(?P<block>\d+)\.)?"
-  r"_(?P<layer>bn\d|(?:\w+_)?conv(?:_\w+)?)\.(?P<leaf>\w+)"
+  r"(?:_blocks\.(?P<block>\d+)\.)?_(?P<layer>bn\d|\w*conv\w*)\.(?P<leaf>\w+)"
 )
 
 
@@ -22,10 +17,7 @@ def variable(key: str) -> str | None:
   match = KEY.fullmatch(key)
   if match is None:
     return None
-  path = match["layer"]
+  layer = match["layer"]
   if match["block"]:
-    path = f"blocks_{match['block']}/{path}"
-  if "conv" in match["layer"]:
-    return f"params/{path}/kernel" if match["leaf"] == "weight" else None
-  template = NORM.get(match["leaf"])
-  return template.format(path) if template else None
+    layer = f"blocks_{match['block']}/{layer}"
+  return _leaves.variable(layer, match["leaf"])

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 
+from causal_mlr_jax.weights.tables import _leaves
+
 IGNORED = r"fc\..*|.*\.num_batches_tracked"
-NORM = {
-  "weight": "params/{}/scale",
-  "bias": "params/{}/bias",
-  "running_mean": "batch_stats/{}/mean",
-  "running_var": "batch_stats/{}/var",
-}
 KEY = re.compile(
   r"(?:layer(?P<stage>\d+)\.(?P<block>\d+)\.)?"
-  r"(?P<layer>conv\d|bn\d|downsample\.0|downsample\.1)\.(?P<leaf>\w+)"
+  r"(?P<layer>conv\d|bn\d|downsample\.[01])\.(?P<leaf>\w+)"
 )
 DOWNSAMPLE = {
   "downsample.0": "downsample_conv",
@@ -27,10 +23,6 @@ def variable(key: str) -> str | None:
   if match is None:
     return None
   layer = DOWNSAMPLE.get(match["layer"], match["layer"])
-  path = layer
   if match["stage"]:
-    path = f"layer{match['stage']}_{match['block']}/{layer}"
-  if "conv" in layer:
-    return f"params/{path}/kernel" if match["leaf"] == "weight" else None
-  template = NORM.get(match["leaf"])
-  return template.format(path) if template else None
+    layer = f"layer{match['stage']}_{match['block']}/{layer}"
+  return _leaves.variable(layer, match["leaf"])

@@ -1,0 +1,261 @@
+"""The passes of K-means over the rows, written for one device.
+
+M is the number of rows of one device here. Distances are taken as
+||x||² - 2 x·c + ||c||² around the mean of the centres: around the origin,
+features with a large common part (and all that come after a ReLU have one)
+would lose their differences to rounding. Draws are made per global row
+number, so that they do not depend on the number of devices.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh
+
+from causal_mlr_jax.core.parallel import AXIS, REPLICATED, SHARDED, pmapped
+from causal_mlr_jax.core.types import Array
+
+# Numbers (not bytes) of a chunk's rows and distances: 64 MiB in float32.
+CHUNK_SIZE = 1 << 24
+
+
+class Passes(NamedTuple):
+  """The compiled passes over rows [M, C] and weights [M], both sharded.
+
+  Attributes:
+    survey: (rows, weights) -> rows that are not finite, weights that are
+      wrong, rows of weight above 0; all counts.
+    seed: (rows, weights, zeros [K, C], bits) -> k-means++ centres [K, C],
+      and how many of them are different.
+    step: (rows, weights, centres) -> centres moved to the mean of their
+      rows, and the counts [K] and the inertia of the centres as they came.
+    reseed: (rows, weights, centres, counts) -> centres, the empty ones moved
+      to the farthest rows; and the least squared distance from such a row to
+      the other centres, as a share of its squared norm.
+    assign: (rows, centres) -> index [M] of the nearest centre, sharded.
+  """
+
+  survey: Callable[..., tuple[Array, Array, Array]]
+  seed: Callable[..., tuple[Array, Array]]
+  step: Callable[..., tuple[Array, Array, Array]]
+  reseed: Callable[..., tuple[Array, Array]]
+  assign: Callable[..., Array]
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
+  """Returns the passes for a mesh; the same ones when asked again.
+
+  Args:
+    mesh: from `core.parallel.make_mesh`.
+    chunk_rows: rows a device handles at a time; None takes 64 MiB of them.
+  """
+  rows, whole = SHARDED, REPLICATED
+
+  def mapped(
+    pass_: Callable[..., Any], in_specs: Any, out_specs: Any
+  ) -> Callable[..., Any]:
+    return pmapped(pass_, mesh, in_specs, out_specs)
+
+  def chunked(pass_: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.partial(pass_, chunk_rows=chunk_rows)
+
+  return Passes(
+    survey=mapped(_survey, (rows, rows), whole),
+    seed=mapped(_seed, (rows, rows, whole, whole), whole),
+    step=mapped(chunked(_step), (rows, rows, whole), whole),
+    reseed=mapped(chunked(_reseed), (rows, rows, whole, whole), whole),
+    assign=mapped(chunked(_assign), (rows, whole), rows),
+  )
+
+
+def _survey(rows_MC: Array, weights_M: Array) -> tuple[Array, Array, Array]:
+  used_M = weights_M > 0
+  bad_M = ~jnp.isfinite(rows_MC).all(1) & used_M
+  wrong_M = ~(jnp.isfinite(weights_M) & (weights_M >= 0))
+  counts = (bad_M.sum(), wrong_M.sum(), used_M.sum())
+  return lax.psum(counts, AXIS)
+
+
+def _seed(
+  rows_MC: Array, weights_M: Array, zeros_KC: Array, bits: Array
+) -> tuple[Array, Array]:
+  """k-means++: each centre a row, drawn by squared distance to the others."""
+  key = jax.random.wrap_key_data(bits, impl="threefry2x32")
+  first = lax.axis_index(AXIS) * rows_MC.shape[0]
+  number_M = first + jnp.arange(rows_MC.shape[0])
+
+  def draw(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    centres_KC, distance_M, distinct = carry
+    chance_M = weights_M * jnp.where(k == 0, 1.0, distance_M)
+    # Of exponential waiting times with rates `chance`, the first to end.
+    wait_M = _exponential(jax.random.fold_in(key, k), number_M)
+    score_M = jnp.where(weights_M > 0, chance_M / wait_M, 0)
+    row_C, score, _ = _pick(rows_MC, score_M)
+    distance_M = jnp.minimum(distance_M, _distance(rows_MC, row_C))
+    distinct += (score > 0).astype(jnp.int32)
+    return centres_KC.at[k].set(row_C), distance_M, distinct
+
+  start = zeros_KC, jnp.full(rows_MC.shape[0], jnp.inf), jnp.int32(0)
+  centres_KC, _, distinct = lax.fori_loop(0, len(zeros_KC), draw, start)
+  return centres_KC, distinct
+
+
+def _exponential(key: Array, number_M: Array) -> Array:
+  """A waiting time a row, by its number only."""
+
+  def one(number: Array) -> Array:
+    return jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32)
+
+  # Short times decide, and among millions of rows they are very short: all
+  # 32 bits are kept, where `jax.random.uniform` has steps of 2^-23.
+  uniform_M = jax.vmap(one)(number_M).astype(jnp.float32) + 0.5
+  return -jnp.log1p(-uniform_M * 2.0**-32)
+
+
+def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array, Array]:
+  """Returns the row of the largest score on any device, the score, the norm.
+
+  Of equal scores the row of lowest number wins.
+  """
+  index = jnp.argmax(score_M)
+  scores = lax.all_gather(score_M[index], AXIS)
+  owner = jnp.argmax(scores)
+  row_C = rows_MC[index].astype(jnp.float32)
+  row_C = lax.psum(jnp.where(lax.axis_index(AXIS) == owner, row_C, 0), AXIS)
+  return row_C, scores[owner], (row_C**2).sum()
+
+
+def _distance(rows_MC: Array, other: Array) -> Array:
+  """Squared distances to one row [C] or to one each [M, C]; 0 if equal."""
+  other = other[None] if other.ndim == 1 else other
+  return ((rows_MC.astype(jnp.float32) - other) ** 2).sum(1)
+
+
+def _step(
+  rows_MC: Array,
+  weights_M: Array,
+  centres_KC: Array,
+  *,
+  chunk_rows: int | None,
+) -> tuple[Array, Array, Array]:
+  clusters = len(centres_KC)
+  shift_C = centres_KC.mean(0)
+
+  def visit(
+    carry: tuple[Array, ...], start: Array, chunk_MC: Array, fresh_M: Array
+  ) -> tuple[Array, ...]:
+    sums_KC, counts_K, inertia = carry
+    weight_M = lax.dynamic_slice_in_dim(weights_M, start, len(chunk_MC))
+    weight_M = jnp.where(fresh_M, weight_M, 0)
+    # Padding may hold NaN, which no weight of 0 would take out of a product.
+    chunk_MC = jnp.where(weight_M[:, None] > 0, chunk_MC - shift_C[None], 0)
+    index_M, distance_M = _nearest(chunk_MC, centres_KC - shift_C[None])
+    member_MK = jax.nn.one_hot(index_M, clusters) * weight_M[:, None]
+    # A product, not a scatter: on a GPU its order of sums is fixed.
+    sums_KC += jnp.einsum(
+      "mk,mc->kc", member_MK, chunk_MC, precision=lax.Precision.HIGHEST
+    )
+    counts_K += member_MK.sum(0)
+    return sums_KC, counts_K, inertia + (weight_M * distance_M).sum()
+
+  zeros = jnp.zeros(centres_KC.shape), jnp.zeros(clusters), jnp.float32(0)
+  totals = _fold(visit, zeros, rows_MC, clusters, chunk_rows)
+  sums_KC, counts_K, inertia = lax.psum(totals, AXIS)
+  filled_K1 = counts_K[:, None] > 0
+  mean_KC = shift_C[None] + sums_KC / jnp.where(filled_K1, counts_K[:, None], 1)
+  return jnp.where(filled_K1, mean_KC, centres_KC), counts_K, inertia
+
+
+def _nearest(rows_MC: Array, centres_KC: Array) -> tuple[Array, Array]:
+  """Returns index [M] and squared distance [M] of the nearest centre."""
+  product_MK = jnp.einsum(
+    "mc,kc->mk", rows_MC, centres_KC, precision=lax.Precision.HIGHEST
+  )
+  part_MK = (centres_KC**2).sum(1)[None] - 2 * product_MK
+  distance_M = part_MK.min(1) + (rows_MC**2).sum(1)
+  return jnp.argmin(part_MK, 1), jnp.maximum(distance_M, 0)
+
+
+def _reseed(
+  rows_MC: Array,
+  weights_M: Array,
+  centres_KC: Array,
+  counts_K: Array,
+  *,
+  chunk_rows: int | None,
+) -> tuple[Array, Array]:
+  """Moves empty centres to the row farthest from all, one after another."""
+  full_K = counts_K > 0
+  # An empty centre is nobody's nearest: it takes the place of a full one.
+  stand_in_KC = jnp.where(
+    full_K[:, None], centres_KC, centres_KC[jnp.argmax(full_K)][None]
+  )
+  index_M = _assign(rows_MC, stand_in_KC, chunk_rows=chunk_rows)
+  distance_M = _distance(rows_MC, stand_in_KC[index_M])
+
+  def move(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    centres_KC, distance_M, least = carry
+    score_M = jnp.where(weights_M > 0, distance_M, -1)
+    row_C, distance, norm = _pick(rows_MC, score_M)
+    distance_M = jnp.minimum(distance_M, _distance(rows_MC, row_C))
+    share = distance / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
+    return centres_KC.at[k].set(row_C), distance_M, jnp.minimum(least, share)
+
+  def visit(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    return lax.cond(full_K[k], lambda _, same: same, move, k, carry)
+
+  start = centres_KC, distance_M, jnp.float32(jnp.inf)
+  centres_KC, _, least = lax.fori_loop(0, len(centres_KC), visit, start)
+  return centres_KC, least
+
+
+def _assign(
+  rows_MC: Array, centres_KC: Array, *, chunk_rows: int | None
+) -> Array:
+  shift_C = centres_KC.mean(0)
+
+  def visit(
+    index_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
+  ) -> Array:
+    del fresh_M  # Rows seen twice get the same answer twice.
+    found_M, _ = _nearest(chunk_MC - shift_C[None], centres_KC - shift_C[None])
+    return lax.dynamic_update_slice_in_dim(
+      index_M, found_M.astype(jnp.int32), start, 0
+    )
+
+  zeros_M = jnp.zeros(rows_MC.shape[0], jnp.int32)
+  return _fold(visit, zeros_M, rows_MC, len(centres_KC), chunk_rows)
+
+
+def _fold(
+  visit: Callable[..., Any],
+  carry: Any,
+  rows_MC: Array,
+  clusters: int,
+  chunk_rows: int | None,
+) -> Any:
+  """Runs `carry = visit(carry, start, chunk_MC, fresh_M)` over all chunks.
+
+  The last chunk reaches back where the rows do not divide, for padding would
+  copy them all; `fresh_M` marks the rows that no chunk has shown yet.
+  """
+  rows, channels = rows_MC.shape
+  if rows == 0:
+    return carry
+  size = chunk_rows or max(1, CHUNK_SIZE // (2 * channels + clusters))
+  size = min(size, rows)
+
+  def body(i: Array, carry: Any) -> Any:
+    start = jnp.minimum(i * size, rows - size)
+    chunk_MC = lax.dynamic_slice_in_dim(rows_MC, start, size)
+    fresh_M = start + jnp.arange(size) >= i * size
+    return visit(carry, start, chunk_MC.astype(jnp.float32), fresh_M)
+
+  return lax.fori_loop(0, -(-rows // size), body, carry)
