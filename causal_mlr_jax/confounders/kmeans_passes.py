@@ -68,7 +68,7 @@ def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
 
   return Passes(
     survey=mapped(_survey, (rows, rows), whole),
-    seed=mapped(_seed, (rows, rows, whole, whole), whole),
+    seed=mapped(chunked(_seed), (rows, rows, whole, whole), whole),
     step=mapped(chunked(_step), (rows, rows, whole), whole),
     reseed=mapped(chunked(_reseed), (rows, rows, whole, whole), whole),
     assign=mapped(chunked(_assign), (rows, whole), rows),
@@ -84,12 +84,20 @@ def _survey(rows_MC: Array, weights_M: Array) -> tuple[Array, Array, Array]:
 
 
 def _seed(
-  rows_MC: Array, weights_M: Array, zeros_KC: Array, bits: Array
+  rows_MC: Array,
+  weights_M: Array,
+  zeros_KC: Array,
+  bits: Array,
+  *,
+  chunk_rows: int | None,
 ) -> tuple[Array, Array]:
   """k-means++: each centre a row, drawn by squared distance to the others."""
   key = jax.random.wrap_key_data(bits, impl="threefry2x32")
   first = lax.axis_index(AXIS) * rows_MC.shape[0]
   number_M = first + jnp.arange(rows_MC.shape[0])
+
+  def to_row(row_C: Array) -> Array:
+    return _distance(rows_MC, row_C[None], None, chunk_rows)
 
   def draw(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     centres_KC, distance_M, distinct = carry
@@ -98,7 +106,7 @@ def _seed(
     wait_M = _exponential(jax.random.fold_in(key, k), number_M)
     score_M = jnp.where(weights_M > 0, chance_M / wait_M, 0)
     row_C, score, _ = _pick(rows_MC, score_M)
-    distance_M = jnp.minimum(distance_M, _distance(rows_MC, row_C))
+    distance_M = jnp.minimum(distance_M, to_row(row_C))
     distinct += (score > 0).astype(jnp.int32)
     return centres_KC.at[k].set(row_C), distance_M, distinct
 
@@ -132,10 +140,33 @@ def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array, Array]:
   return row_C, scores[owner], (row_C**2).sum()
 
 
-def _distance(rows_MC: Array, other: Array) -> Array:
-  """Squared distances to one row [C] or to one each [M, C]; 0 if equal."""
-  other = other[None] if other.ndim == 1 else other
-  return ((rows_MC.astype(jnp.float32) - other) ** 2).sum(1)
+def _distance(
+  rows_MC: Array,
+  centres_KC: Array,
+  index_M: Array | None,
+  chunk_rows: int | None,
+) -> Array:
+  """Squared distance [M] of each row to its centre; exactly 0 if equal.
+
+  Without `index_M` there is one centre, [1, C].
+  """
+  ones_C = jnp.ones(rows_MC.shape[1])
+
+  def visit(
+    distance_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
+  ) -> Array:
+    del fresh_M  # Rows seen twice get the same answer twice.
+    own_MC = centres_KC
+    if index_M is not None:
+      own_M = lax.dynamic_slice_in_dim(index_M, start, len(chunk_MC))
+      own_MC = centres_KC[own_M]
+    square_MC = (chunk_MC - own_MC) ** 2
+    # A product with ones: XLA's sum of a row takes ten times as long on CPU.
+    found_M = jnp.matmul(square_MC, ones_C, precision=lax.Precision.HIGHEST)
+    return lax.dynamic_update_slice_in_dim(distance_M, found_M, start, 0)
+
+  zeros_M = jnp.zeros(rows_MC.shape[0])
+  return _fold(visit, zeros_M, rows_MC, len(centres_KC), chunk_rows)
 
 
 def _step(
@@ -198,13 +229,16 @@ def _reseed(
     full_K[:, None], centres_KC, centres_KC[jnp.argmax(full_K)][None]
   )
   index_M = _assign(rows_MC, stand_in_KC, chunk_rows=chunk_rows)
-  distance_M = _distance(rows_MC, stand_in_KC[index_M])
+  distance_M = _distance(rows_MC, stand_in_KC, index_M, chunk_rows)
+
+  def to_row(row_C: Array) -> Array:
+    return _distance(rows_MC, row_C[None], None, chunk_rows)
 
   def move(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     centres_KC, distance_M, least = carry
     score_M = jnp.where(weights_M > 0, distance_M, -1)
     row_C, distance, norm = _pick(rows_MC, score_M)
-    distance_M = jnp.minimum(distance_M, _distance(rows_MC, row_C))
+    distance_M = jnp.minimum(distance_M, to_row(row_C))
     share = distance / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
     return centres_KC.at[k].set(row_C), distance_M, jnp.minimum(least, share)
 

@@ -100,9 +100,6 @@ def test_agrees_with_reference(golden, train):
       assert_close(value, output[layer].transpose(0, 2, 3, 1), layer)
     if f"{layer}_mean" in output:
       assert_close(value.mean((1, 2)), output[f"{layer}_mean"], layer)
-  np.testing.assert_array_equal(
-    features.maps["final"], features.maps[f"stage{len(stage_sizes(output))}"]
-  ) if False else None
   assert_close(loss, case.arrays[f"{mode}loss/total"], "loss")
 
   expected = case.arrays[f"{mode}grad_loss/input"].transpose(0, 2, 3, 1)
@@ -113,3 +110,88 @@ def test_agrees_with_reference(golden, train):
   for key, norm in norms.items():
     got = jnp.linalg.norm(grads[key].reshape(-1))
     np.testing.assert_allclose(got, norm, rtol=2e-4, err_msg=key)
+
+  stats = case.by_torch_key(updates, {})
+  for key, expected in case.group(f"{mode}state").items() if train else ():
+    if not key.endswith("num_batches_tracked"):
+      assert_close(stats[key], expected, key)
+
+
+def shapes_of(**fields):
+  backbone = resnet.Backbone(**fields)
+  image = jnp.zeros((2, 64, 64, 3))
+  return jax.eval_shape(
+    lambda: backbone.init_with_output(jax.random.key(0), image, train=False)
+  )
+
+
+@pytest.mark.parametrize(
+  ("depth", "parameters"),
+  # Published counts, less the classifiers of 1000 classes.
+  [
+    (18, 11_689_512 - 513_000),
+    (50, 25_557_032 - 2_049_000),
+    (101, 44_549_160 - 2_049_000),
+  ],
+)
+def test_has_the_published_size(depth, parameters):
+  features, variables = shapes_of(depth=depth)
+  sizes = [leaf.size for leaf in jax.tree.leaves(variables["params"])]
+  assert sum(sizes) == parameters
+  assert features.maps["final"].shape == (2, 2, 2, 512 if depth == 18 else 2048)
+
+
+@pytest.mark.parametrize(("stem", "grid"), [("small", 8), ("tiny", 16)])
+def test_small_images(stem, grid):
+  fields = {"stage_sizes": (1, 1, 1), "block": "basic", "width": 16}
+  features, _ = shapes_of(**fields, stem=stem, dtype=jnp.bfloat16)
+  assert set(features.maps) == {"stage1", "stage2", "stage3", "final"}
+  assert features.maps["final"].shape == (2, grid, grid, 64)
+  assert features.maps["final"].dtype == jnp.bfloat16
+  assert features.pooled.shape == (2, 64)
+  assert features.pooled.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+  ("fields", "words"),
+  [
+    ({"depth": 34}, "depth '34'.*18"),
+    ({"stem": "smal"}, "Did you mean 'small'"),
+    ({"block": "basik"}, "Did you mean 'basic'"),
+    ({"stage_sizes": ()}, "stage_sizes"),
+  ],
+)
+def test_a_wrong_field_says_what_there_is(fields, words):
+  with pytest.raises(UserError, match=words):
+    shapes_of(**fields)
+
+
+def test_frozen_statistics_stay_and_nothing_of_them_is_learned(rng):
+  backbone = resnet.Backbone(
+    stage_sizes=(1,),
+    block="basic",
+    width=4,
+    stem="small",
+    frozen_batch_norm=True,
+  )
+  image = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+  variables = backbone.init(jax.random.key(0), image, train=True)
+
+  def loss(params):
+    features, updates = backbone.apply(
+      {**variables, "params": params},
+      image,
+      train=True,
+      mutable=["batch_stats"],
+    )
+    return features.pooled.sum(), updates
+
+  grads, updates = jax.grad(loss, has_aux=True)(variables["params"])
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    updates["batch_stats"],
+    variables["batch_stats"],
+  )
+  for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+    is_kernel = path[-1].key == "kernel"
+    assert bool(jnp.any(grad != 0)) == is_kernel, path

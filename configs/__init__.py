@@ -1,0 +1,1 @@
+"""Configurations: `common.py` holds every key, one short file a job."""

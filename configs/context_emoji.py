@@ -1,0 +1,48 @@
+"""The embedded synthetic world, on a laptop, without a download.
+
+  python -m causal_mlr_jax.main --config=configs/context_emoji.py
+  python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
+
+The argument after the colon is the method, `causal` by default. About three
+minutes on two CPU cores, and three more the first time, for data and
+confounders.
+"""
+
+import ml_collections
+
+from configs import common
+
+# Sizes for 64-pixel images and a feature map of 16 x 16 and 32 labels.
+DECODER = {
+  "embed_dim": 64,
+  "hidden": 128,
+  "num_encoder_layers": 0,
+  "num_decoder_layers": 1,
+  "input_projection": True,
+}
+
+
+def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+  """Returns the configuration.
+
+  Args:
+    method: a key of `common.METHODS`.
+  """
+  config = common.get_config(method, "resnet")
+  for key, value in DECODER.items():
+    if key in config.method:
+      config.method[key] = value
+  config.backbone.update(
+    depth=18, stage_sizes=(1, 1, 1), width=16, stem="small"
+  )
+  config.data.update(
+    test_splits=("test", "test_shifted"),
+    preprocess_train="decode|random_crop(64, 4)|flip_lr",
+    preprocess_evaluate="decode",
+  )
+  config.confounders.update(image_size=128, num=80)
+  config.train.update(
+    batch_size=32, epochs=16.0, learning_rate=3e-3, ema_decay=0.99
+  )
+  config.evaluate.every_epochs = 2.0
+  return config
