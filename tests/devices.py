@@ -34,8 +34,9 @@ def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(CACHE),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    .rstrip(os.pathsep),
+    "PYTHONPATH": os.pathsep.join(
+      [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    ).rstrip(os.pathsep),
     "XLA_FLAGS": " ".join([*flags, f"{name}={devices}"]),
   }
   result = subprocess.run(

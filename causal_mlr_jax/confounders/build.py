@@ -127,7 +127,7 @@ def build(
       directory / ARRAYS,
       centres=fitted.centres,
       share=fitted.share,
-      context_share=kinds.context_share(positions, fitted.centres, mesh),
+      context_share=kinds.context_share(positions, fitted.centres),
     )
     files.write_json(directory / PROVENANCE, dict(provenance) | fitted.notes)
 
@@ -176,3 +176,10 @@ def load(directory: pathlib.Path, prior: str) -> Built | None:
   return Built(
     Confounders(arrays["centres"], share), arrays["context_share"], provenance
   )
+
+
+def copy(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Copies confounders to another folder, the provenance last."""
+  for name in (ARRAYS, PROVENANCE):
+    with files.replacing(target / name) as file:
+      file.write((source / name).read_bytes())

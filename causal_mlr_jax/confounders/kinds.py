@@ -22,6 +22,7 @@ from causal_mlr_jax.confounders.features import Positions
 from causal_mlr_jax.confounders.kmeans import assign, kmeans
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.parallel import make_mesh
 
 KINDS = ("kmeans", "random", "early", "label")
 PRIORS = ("share", "uniform")
@@ -74,13 +75,13 @@ def fit(
   return _random(positions, num, seed)
 
 
-def context_share(
-  positions: Positions, centres: np.ndarray, mesh: Mesh
-) -> np.ndarray:
+def context_share(positions: Positions, centres: np.ndarray) -> np.ndarray:
   """Returns each example's share of positions by centre, [examples, K]."""
   examples, per_example, channels = positions.features.shape
   rows = positions.features.reshape(-1, channels)
-  nearest = np.asarray(assign(rows, centres, mesh)).reshape(examples, -1)
+  # Every process holds all rows, so each works on its own devices.
+  mesh = make_mesh(jax.local_devices())
+  nearest = assign(rows, centres, mesh).reshape(examples, per_example)
   share = np.zeros((examples, len(centres)), np.float32)
   np.add.at(share, (np.arange(examples)[:, None], nearest), 1 / per_example)
   return share
@@ -96,11 +97,13 @@ def _kmeans(
 ) -> Fitted:
   rows = positions.features.reshape(-1, positions.features.shape[-1])
   with progress.bar("k-means", max_iterations, "iterations") as bar:
+    part, weights = _part_of_process(rows)
     result = kmeans(
-      rows,
+      part,
       mesh,
       num,
       jax.random.key(seed),
+      weights=weights,
       max_iterations=max_iterations,
       tolerance=tolerance,
       on_iteration=lambda _, inertia: bar.advance(1, inertia=inertia),
@@ -117,6 +120,16 @@ def _kmeans(
       "largest_cluster": int(counts.max()),
     },
   )
+
+
+def _part_of_process(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns this process's share of rows, padded to the same number on all."""
+  processes, process = jax.process_count(), jax.process_index()
+  if processes == 1:
+    return rows, np.ones(len(rows), np.float32)
+  index = np.arange(process, processes * -(-len(rows) // processes), processes)
+  weights = (index < len(rows)).astype(np.float32)
+  return rows[np.minimum(index, len(rows) - 1)], weights
 
 
 def _label(positions: Positions) -> Fitted:

@@ -18,8 +18,9 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding
 
 from causal_mlr_jax.confounders.kmeans_passes import Passes, compiled
+from causal_mlr_jax.confounders.rows import place
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.parallel import SHARDED, make_mesh, replicate
+from causal_mlr_jax.core.parallel import make_mesh, replicate
 from causal_mlr_jax.core.types import Array
 
 # Squared distance, relative to the squared norm, below which two rows are one
@@ -84,7 +85,7 @@ def kmeans(
       are not finite; shapes that do not fit.
   """
   passes = compiled(mesh, chunk_rows)
-  rows_MC, weights_M = _placed(features, weights, mesh)
+  rows_MC, weights_M = place(features, weights, mesh)
   _check(passes, rows_MC, weights_M, num_clusters)
   if init_centres_KC is None:
     zeros_KC = np.zeros((num_clusters, rows_MC.shape[1]), np.float32)
@@ -137,7 +138,7 @@ def assign(
     sharding = None if on_host else features.sharding
     known = isinstance(sharding, NamedSharding)
     mesh = sharding.mesh if known else make_mesh()
-  rows_MC, _ = _placed(features, None, mesh)
+  rows_MC, _ = place(features, None, mesh)
   centres_KC = _checked_centres(centres_KC, len(centres_KC), rows_MC.shape[1])
   index_M = compiled(mesh, chunk_rows).assign(
     rows_MC, replicate(centres_KC, mesh)
@@ -161,6 +162,7 @@ def _lloyd(
   on_iteration: Callable[[int, float], None] | None,
 ) -> KMeansResult:
   history: list[float] = []
+  reseeded = False
   for moves in range(max_iterations + 1):
     moved_KC, counts_K, inertia = passes.step(rows_MC, weights_M, centres_KC)
     # The one wait for the devices in an iteration.
@@ -171,16 +173,15 @@ def _lloyd(
         "float32. Scale the features, for example to unit length."
       )
     history.append(float(inertia))
+    logging.vlog(1, "K-means: move %d, inertia %.6g", moves, history[-1])
     if on_iteration is not None:
       on_iteration(moves, history[-1])
     empty = int((counts == 0).sum())
-    logging.vlog(1, "K-means: move %d, inertia %.6g", moves, history[-1])
-    settled = moves > 0 and history[-2] - history[-1] <= (
-      tolerance * history[-2]
-    )
-    if (settled and not empty) or moves == max_iterations:
+    settled = _settled(history, tolerance) and (reseeded or not empty)
+    if settled or moves == max_iterations:
       break
-    if empty:
+    reseeded = empty > 0
+    if reseeded:
       logging.info("K-means: %d empty cluster(s) moved", empty)
       moved_KC, nearest = passes.reseed(rows_MC, weights_M, moved_KC, counts_K)
       if float(nearest) <= SAME_ROW:
@@ -197,6 +198,13 @@ def _lloyd(
   )
 
 
+def _settled(history: list[float], tolerance: float) -> bool:
+  if len(history) < 2:
+    return False
+  before, now = history[-2:]
+  return before - now <= tolerance * before
+
+
 def _log(counts: np.ndarray, history: list[float], settled: bool) -> None:
   logging.info(
     "K-means: inertia %.6g (first %.6g) after %d move(s), %s; clusters of "
@@ -211,7 +219,7 @@ def _log(counts: np.ndarray, history: list[float], settled: bool) -> None:
   )
   if (counts == 0).any():
     logging.warning(
-      "K-means: %d cluster(s) are empty at the limit of moves",
+      "K-means: %d cluster(s) stayed empty; fewer would do",
       (counts == 0).sum(),
     )
 
@@ -259,52 +267,3 @@ def _checked_centres(
       f"channels; got shape {centres_KC.shape}."
     )
   return centres_KC
-
-
-def _placed(
-  features: np.ndarray | Array,
-  weights: np.ndarray | Array | None,
-  mesh: Mesh,
-) -> tuple[Array, Array]:
-  """Returns rows [M, C] and weights [M], sharded; padding has weight 0."""
-  shape = np.shape(features)
-  if len(shape) != 2 or (
-    weights is not None and np.shape(weights) != shape[:1]
-  ):
-    raise UserError(
-      f"K-means takes features [rows, channels] and one weight a row; got "
-      f"features {shape}, weights {np.shape(weights)}."
-    )
-  if isinstance(features, jax.Array) and weights is None:
-    weights_M = jnp.ones(
-      shape[:1], jnp.float32, device=NamedSharding(mesh, SHARDED)
-    )
-    return features, weights_M
-  if weights is None:
-    weights = np.ones(shape[:1], np.float32)
-  return _spread(features, mesh), _spread(weights, mesh)
-
-
-def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
-  """Splits host rows over this process's devices, a piece each.
-
-  Only the pieces that need padding are copied on the host: the rows may take
-  most of its memory.
-  """
-  if isinstance(rows, jax.Array):
-    return rows
-  local = mesh.local_devices
-  size = -(-len(rows) // len(local))
-  pieces = []
-  for i, device in enumerate(local):
-    piece = np.asarray(rows[i * size : (i + 1) * size])
-    missing = size - len(piece)
-    if missing:
-      padding = np.zeros((missing, *piece.shape[1:]), piece.dtype)
-      piece = np.concatenate([piece, padding])
-    pieces.append(jax.device_put(piece, device))
-  return jax.make_array_from_single_device_arrays(
-    (size * mesh.devices.size, *rows.shape[1:]),
-    NamedSharding(mesh, SHARDED),
-    pieces,
-  )

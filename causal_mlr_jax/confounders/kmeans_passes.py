@@ -1,10 +1,11 @@
 """The passes of K-means over the rows, written for one device.
 
-M is the number of rows of one device here. Distances are taken as
-||x||² - 2 x·c + ||c||² around the mean of the centres: around the origin,
+M is the number of rows of one device here. The nearest centre is that of the
+least ||c||² - 2 x·c, taken around the mean of the centres: around the origin,
 features with a large common part (and all that come after a ReLU have one)
-would lose their differences to rounding. Draws are made per global row
-number, so that they do not depend on the number of devices.
+would lose their differences to rounding. The distance to it is then summed
+from the differences themselves. Draws are made per global row number, so that
+they do not depend on the number of devices.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Passes(NamedTuple):
       rows, and the counts [K] and the inertia of the centres as they came.
     reseed: (rows, weights, centres, counts) -> centres, the empty ones moved
       to the farthest rows; and the least squared distance from such a row to
-      the other centres, as a share of its squared norm.
+      the other centres, as a share of the squares that rounding acts on.
     assign: (rows, centres) -> index [M] of the nearest centre, sharded.
   """
 
@@ -58,20 +59,16 @@ def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
   """
   rows, whole = SHARDED, REPLICATED
 
-  def mapped(
-    pass_: Callable[..., Any], in_specs: Any, out_specs: Any
-  ) -> Callable[..., Any]:
-    return pmapped(pass_, mesh, in_specs, out_specs)
-
-  def chunked(pass_: Callable[..., Any]) -> Callable[..., Any]:
-    return functools.partial(pass_, chunk_rows=chunk_rows)
+  def mapped(pass_: Callable[..., Any], *specs: Any, out: Any = whole) -> Any:
+    chunked = functools.partial(pass_, chunk_rows=chunk_rows)
+    return pmapped(chunked, mesh, specs, out)
 
   return Passes(
-    survey=mapped(_survey, (rows, rows), whole),
-    seed=mapped(chunked(_seed), (rows, rows, whole, whole), whole),
-    step=mapped(chunked(_step), (rows, rows, whole), whole),
-    reseed=mapped(chunked(_reseed), (rows, rows, whole, whole), whole),
-    assign=mapped(chunked(_assign), (rows, whole), rows),
+    survey=pmapped(_survey, mesh, (rows, rows), whole),
+    seed=mapped(_seed, rows, rows, whole, whole),
+    step=mapped(_step, rows, rows, whole),
+    reseed=mapped(_reseed, rows, rows, whole, whole),
+    assign=mapped(_assign, rows, whole, out=rows),
   )
 
 
@@ -96,17 +93,14 @@ def _seed(
   first = lax.axis_index(AXIS) * rows_MC.shape[0]
   number_M = first + jnp.arange(rows_MC.shape[0])
 
-  def to_row(row_C: Array) -> Array:
-    return _distance(rows_MC, row_C[None], None, chunk_rows)
-
   def draw(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     centres_KC, distance_M, distinct = carry
     chance_M = weights_M * jnp.where(k == 0, 1.0, distance_M)
     # Of exponential waiting times with rates `chance`, the first to end.
     wait_M = _exponential(jax.random.fold_in(key, k), number_M)
     score_M = jnp.where(weights_M > 0, chance_M / wait_M, 0)
-    row_C, score, _ = _pick(rows_MC, score_M)
-    distance_M = jnp.minimum(distance_M, to_row(row_C))
+    row_C, score = _pick(rows_MC, score_M)
+    distance_M = _nearer(distance_M, rows_MC, row_C, chunk_rows)
     distinct += (score > 0).astype(jnp.int32)
     return centres_KC.at[k].set(row_C), distance_M, distinct
 
@@ -127,8 +121,8 @@ def _exponential(key: Array, number_M: Array) -> Array:
   return -jnp.log1p(-uniform_M * 2.0**-32)
 
 
-def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array, Array]:
-  """Returns the row of the largest score on any device, the score, the norm.
+def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array]:
+  """Returns the row of the largest score on any device, and that score.
 
   Of equal scores the row of lowest number wins.
   """
@@ -137,7 +131,7 @@ def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array, Array]:
   owner = jnp.argmax(scores)
   row_C = rows_MC[index].astype(jnp.float32)
   row_C = lax.psum(jnp.where(lax.axis_index(AXIS) == owner, row_C, 0), AXIS)
-  return row_C, scores[owner], (row_C**2).sum()
+  return row_C, scores[owner]
 
 
 def _distance(
@@ -150,7 +144,6 @@ def _distance(
 
   Without `index_M` there is one centre, [1, C].
   """
-  ones_C = jnp.ones(rows_MC.shape[1])
 
   def visit(
     distance_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
@@ -160,13 +153,19 @@ def _distance(
     if index_M is not None:
       own_M = lax.dynamic_slice_in_dim(index_M, start, len(chunk_MC))
       own_MC = centres_KC[own_M]
-    square_MC = (chunk_MC - own_MC) ** 2
-    # A product with ones: XLA's sum of a row takes ten times as long on CPU.
-    found_M = jnp.matmul(square_MC, ones_C, precision=lax.Precision.HIGHEST)
+    found_M = _square_sum(chunk_MC - own_MC)
     return lax.dynamic_update_slice_in_dim(distance_M, found_M, start, 0)
 
   zeros_M = jnp.zeros(rows_MC.shape[0])
   return _fold(visit, zeros_M, rows_MC, len(centres_KC), chunk_rows)
+
+
+def _nearer(
+  distance_M: Array, rows_MC: Array, row_C: Array, chunk_rows: int | None
+) -> Array:
+  """Distances after `row_C` has become a centre."""
+  to_row_M = _distance(rows_MC, row_C[None], None, chunk_rows)
+  return jnp.minimum(distance_M, to_row_M)
 
 
 def _step(
@@ -187,7 +186,9 @@ def _step(
     weight_M = jnp.where(fresh_M, weight_M, 0)
     # Padding may hold NaN, which no weight of 0 would take out of a product.
     chunk_MC = jnp.where(weight_M[:, None] > 0, chunk_MC - shift_C[None], 0)
-    index_M, distance_M = _nearest(chunk_MC, centres_KC - shift_C[None])
+    near_KC = centres_KC - shift_C[None]
+    index_M = _nearest(chunk_MC, near_KC)
+    distance_M = _square_sum(chunk_MC - near_KC[index_M])
     member_MK = jax.nn.one_hot(index_M, clusters) * weight_M[:, None]
     # A product, not a scatter: on a GPU its order of sums is fixed.
     sums_KC += jnp.einsum(
@@ -204,14 +205,19 @@ def _step(
   return jnp.where(filled_K1, mean_KC, centres_KC), counts_K, inertia
 
 
-def _nearest(rows_MC: Array, centres_KC: Array) -> tuple[Array, Array]:
-  """Returns index [M] and squared distance [M] of the nearest centre."""
+def _nearest(rows_MC: Array, centres_KC: Array) -> Array:
+  """Returns the index [M] of the nearest centre, of equal ones the first."""
   product_MK = jnp.einsum(
     "mc,kc->mk", rows_MC, centres_KC, precision=lax.Precision.HIGHEST
   )
-  part_MK = (centres_KC**2).sum(1)[None] - 2 * product_MK
-  distance_M = part_MK.min(1) + (rows_MC**2).sum(1)
-  return jnp.argmin(part_MK, 1), jnp.maximum(distance_M, 0)
+  return jnp.argmin((centres_KC**2).sum(1)[None] - 2 * product_MK, 1)
+
+
+def _square_sum(difference_MC: Array) -> Array:
+  """Squared norm [M]; exactly 0 for a difference of 0."""
+  # A product with ones: XLA's sum of a row takes ten times as long on CPU.
+  ones_C = jnp.ones(difference_MC.shape[1])
+  return jnp.matmul(difference_MC**2, ones_C, precision=lax.Precision.HIGHEST)
 
 
 def _reseed(
@@ -230,16 +236,15 @@ def _reseed(
   )
   index_M = _assign(rows_MC, stand_in_KC, chunk_rows=chunk_rows)
   distance_M = _distance(rows_MC, stand_in_KC, index_M, chunk_rows)
-
-  def to_row(row_C: Array) -> Array:
-    return _distance(rows_MC, row_C[None], None, chunk_rows)
+  shift = (stand_in_KC.mean(0) ** 2).sum()
 
   def move(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     centres_KC, distance_M, least = carry
     score_M = jnp.where(weights_M > 0, distance_M, -1)
-    row_C, distance, norm = _pick(rows_MC, score_M)
-    distance_M = jnp.minimum(distance_M, to_row(row_C))
-    share = distance / jnp.maximum(norm, jnp.finfo(jnp.float32).tiny)
+    row_C, distance = _pick(rows_MC, score_M)
+    distance_M = _nearer(distance_M, rows_MC, row_C, chunk_rows)
+    scale = (row_C**2).sum() + shift
+    share = distance / jnp.maximum(scale, jnp.finfo(jnp.float32).tiny)
     return centres_KC.at[k].set(row_C), distance_M, jnp.minimum(least, share)
 
   def visit(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -259,7 +264,7 @@ def _assign(
     index_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
   ) -> Array:
     del fresh_M  # Rows seen twice get the same answer twice.
-    found_M, _ = _nearest(chunk_MC - shift_C[None], centres_KC - shift_C[None])
+    found_M = _nearest(chunk_MC - shift_C[None], centres_KC - shift_C[None])
     return lax.dynamic_update_slice_in_dim(
       index_M, found_M.astype(jnp.int32), start, 0
     )

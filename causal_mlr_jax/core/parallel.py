@@ -23,6 +23,22 @@ REPLICATED = PartitionSpec()
 SHARDED = PartitionSpec(AXIS)
 
 
+def initialize() -> None:
+  """Joins the other processes; Slurm, Cloud TPU and Kubernetes are known.
+
+  Raises:
+    UserError: no cluster was found or its coordinator did not answer.
+  """
+  try:
+    jax.distributed.initialize()
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      f"--distributed: JAX could not join a cluster: {error}. Start one "
+      "process a host under Slurm, Cloud TPU or Kubernetes, or leave the flag "
+      "out on one host."
+    ) from error
+
+
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
   """Returns a one-axis mesh over `devices`, by default all of them."""
   devices = jax.devices() if devices is None else devices

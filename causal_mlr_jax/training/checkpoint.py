@@ -27,12 +27,11 @@ class Checkpoints:
   so an interrupted one is never taken for a checkpoint.
   """
 
-  def __init__(self, directory: pathlib.Path, *, read_only: bool = False):
+  def __init__(self, directory: pathlib.Path):
     """Opens a folder of checkpoints, which need not exist yet.
 
     Args:
       directory: absolute path.
-      read_only: only restore.
     """
     self._directory = directory
 
@@ -42,10 +41,7 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       best_fn=best,
       best_mode="max",
-      read_only=read_only,
-      preservation_policy=None
-      if read_only
-      else managers.AnyPreservationPolicy(
+      preservation_policy=managers.AnyPreservationPolicy(
         [
           managers.LatestN(1),
           managers.BestN(
@@ -172,7 +168,7 @@ class Checkpoints:
       )
       return {path_of(p): (tuple(x.shape), str(x.dtype)) for p, x in flat}
 
-    got, wanted = leaves(metadata.tree), leaves(_as_dicts(target))
+    got, wanted = leaves(metadata.tree), leaves(target)
     for path in sorted(got.keys() | wanted.keys()):
       if got.get(path) != wanted.get(path):
         raise UserError(
@@ -187,8 +183,3 @@ class Checkpoints:
       f"Cannot write a checkpoint to {self._directory}: {error}. Make room or "
       "choose another --workdir; older checkpoints are unharmed."
     )
-
-
-def _as_dicts(tree: Tree) -> Tree:
-  """Returns the tree as Orbax's metadata shows it: with string keys."""
-  return ocp.tree.serialize_tree(tree, keep_empty_nodes=False)

@@ -23,6 +23,7 @@ from causal_mlr_jax.weights.torch_globals import (
   Inert,
   Storage,
   Tensor,
+  checked_key,
   construct,
 )
 
@@ -75,7 +76,9 @@ class _Reader:
     raise UserError("a pickle in it has no end.")
 
   def look_up(self, module: Any, name: Any) -> None:
-    if (module, name) not in ALLOWED:
+    # Text only: hashing what else a file may hold can cost the whole stack.
+    texts = isinstance(module, str) and isinstance(name, str)
+    if not texts or (module, name) not in ALLOWED:
       raise UserError(
         f"it asks for {module}.{name}, which weights do not need; it was "
         "refused and nothing was run. Expected a file that holds only a state "
@@ -96,7 +99,8 @@ class _Reader:
     # Else: a state dict's metadata, or a parameter's flags; not needed.
 
   def set_items(self, items: list[Any]) -> None:
-    self.top(dict).update(zip(items[::2], items[1::2], strict=True))
+    keys = map(checked_key, items[::2])
+    self.top(dict).update(zip(keys, items[1::2], strict=True))
 
   def load_storage(self) -> None:
     match self.pop():
@@ -105,14 +109,13 @@ class _Reader:
         and tag.module == "torch"
         and tag.name in STORAGES
         and type(numel) is int
+        and numel >= 0
         and view in ([], [None])
       ):
-        dtype = np.dtype(STORAGES[tag.name])
-        storage = Storage(dtype, _text(key), numel)
-        if (
-          numel < 0 or self.storages.setdefault(_text(key), storage) != storage
-        ):
-          raise UserError(f"it declares storage {_text(key)!r} in two ways.")
+        key = _text(key)
+        storage = Storage(np.dtype(STORAGES[tag.name]), key, numel)
+        if self.storages.setdefault(key, storage) != storage:
+          raise UserError(f"it declares storage {key!r} in two ways.")
         self.stack.append(storage)
       case _:
         raise UserError(
@@ -172,7 +175,7 @@ def _extend(reader: _Reader, _: Any) -> None:
 
 def _add_items(reader: _Reader, _: Any) -> None:
   values = reader.pop_to_mark()
-  reader.top(set).update(values)
+  reader.top(set).update(map(checked_key, values))
 
 
 def _stack_global(reader: _Reader, _: Any) -> None:

@@ -47,6 +47,7 @@ MALFORMED = (
   EOFError,
   LookupError,
   MemoryError,
+  OSError,
   RuntimeError,  # too deep a pickle, an encrypted or unsupported zip
   TypeError,
   ValueError,
@@ -78,9 +79,9 @@ def read(path: str | pathlib.Path) -> Any:
       return _read(file)
   except UserError as error:
     raise UserError(f"Cannot read the weights in {path}: {error}") from None
-  except OSError as error:
+  except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
     raise UserError(
-      f"Cannot read the weights in {path}: {error.strerror or error}. Expected "
+      f"Cannot read the weights in {path}: {error.strerror}. Expected "
       "the path of a .pth file."
     ) from None
   except MALFORMED as error:
@@ -107,11 +108,10 @@ def state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     UserError: as `read`, or there is no state dict.
   """
   found = read(path)
-  while isinstance(found, dict):
-    inner = [found[k] for k in WRAPPERS if isinstance(found.get(k), dict)]
-    if not inner:
-      break
-    found = inner[0]
+  for _ in range(3):  # a hostile file may hold itself
+    inner = found if isinstance(found, dict) else {}
+    inner = [inner[k] for k in WRAPPERS if isinstance(inner.get(k), dict)]
+    found = inner[0] if inner else found
   arrays = {}
   if isinstance(found, dict):
     arrays = {k: v for k, v in found.items() if isinstance(v, np.ndarray)}
@@ -162,7 +162,11 @@ def _read_zip(file: BinaryIO) -> Any:
         raise UserError(
           f"its entry {name!r} has {info.file_size} bytes; {size} declared."
         )
-      return archive.read(info)
+      data = archive.read(info)
+      # The archive's own numbers may lie too.
+      if len(data) != info.file_size:
+        raise UserError(f"its entry {name!r} is cut short.")
+      return data
 
     order = entry("byteorder") if f"{top}byteorder" in entries else b"little"
     if order not in (b"little", b"big"):
@@ -248,25 +252,24 @@ class _Filler:
     _check_view(tensor)
     storage = tensor.storage
     item = storage.dtype.itemsize
-    self.budget -= math.prod(tensor.size) * item
+    narrow = storage.dtype == ml_dtypes.bfloat16
+    dtype = np.dtype(np.float32) if narrow else storage.dtype
+    if 0 in tensor.size:
+      return np.empty(tensor.size, dtype)
+    self.budget -= math.prod(tensor.size) * dtype.itemsize
     if self.budget < 0:
       raise UserError(
         f"its tensors would take more than {MAX_GROWTH} times its bytes."
       )
     if storage.key not in self.flat:
-      dtype = storage.dtype.newbyteorder(self.byte_order)
-      self.flat[storage.key] = np.frombuffer(self.fetch(storage), dtype)
-    if 0 in tensor.size:
-      view = np.empty(tensor.size, storage.dtype)
-    else:
-      view = np.lib.stride_tricks.as_strided(
-        self.flat[storage.key][tensor.offset :],
-        tensor.size,
-        [step * item for step in tensor.stride],
-      )
-    narrow = storage.dtype == ml_dtypes.bfloat16
-    target = np.dtype(np.float32) if narrow else storage.dtype
-    return view.astype(target, order="C", copy=False)
+      raw = storage.dtype.newbyteorder(self.byte_order)
+      self.flat[storage.key] = np.frombuffer(self.fetch(storage), raw)
+    view = np.lib.stride_tricks.as_strided(
+      self.flat[storage.key][tensor.offset :],
+      tensor.size,
+      [step * item for step in tensor.stride],
+    )
+    return view.astype(dtype, order="C", copy=False)
 
 
 def _check_view(tensor: Tensor) -> None:

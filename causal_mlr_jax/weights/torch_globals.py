@@ -76,6 +76,30 @@ STORAGES = {
 DTYPES = (*STORAGES.values(), "float", "double", "half", "long", "int", "short")
 
 
+def checked_key(key: Any) -> Any:
+  """Returns a key of a dict or a member of a set, if it is plain.
+
+  Python hashes nested tuples by recursion on the machine's stack: a deep one
+  would end the process.
+
+  Raises:
+    UserError: it is neither text, a number nor a flat tuple of them.
+  """
+  parts = key if isinstance(key, tuple) else (key,)
+  if not all(isinstance(p, str | bytes | int | float | None) for p in parts):
+    raise UserError(f"it has a key of type {type(key).__name__}.")
+  return key
+
+
+def _dict(items: Any = ()) -> dict:
+  items = items.items() if isinstance(items, dict) else items
+  return {checked_key(key): value for key, value in items}
+
+
+def _set(items: Any = ()) -> set:
+  return set(map(checked_key, items))
+
+
 def _tensor(
   storage: Storage, offset: int, size: tuple, stride: tuple
 ) -> Tensor:
@@ -100,11 +124,11 @@ def _tag(*_: Any) -> Any:
 
 # (module, name): what a call of it gives.
 ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-  ("collections", "OrderedDict"): lambda items=(): dict(items),
+  ("collections", "OrderedDict"): _dict,
   ("collections", "defaultdict"): lambda *_: {},
-  ("collections", "Counter"): lambda items=(): dict(items),
-  ("builtins", "set"): lambda items=(): set(items),
-  ("__builtin__", "set"): lambda items=(): set(items),
+  ("collections", "Counter"): _dict,
+  ("builtins", "set"): _set,
+  ("__builtin__", "set"): _set,
   ("_codecs", "encode"): lambda text, _=None: text.encode("latin-1"),
   ("argparse", "Namespace"): _inert("argparse.Namespace"),
   ("numpy", "dtype"): _inert("numpy.dtype"),

@@ -1,0 +1,78 @@
+"""Feature rows on their way to the devices."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.parallel import SHARDED
+from causal_mlr_jax.core.types import Array
+
+
+def place(
+  features: np.ndarray | Array,
+  weights: np.ndarray | Array | None,
+  mesh: Mesh,
+) -> tuple[Array, Array]:
+  """Returns rows [M, C] and weights [M], sharded; padding has weight 0.
+
+  Args:
+    features: a global array [M, C], taken as it is, or this process's rows
+      on the host, as many on every process.
+    weights: the same for the weights [M]; None gives every row 1.
+    mesh: from `core.parallel.make_mesh`.
+
+  Raises:
+    UserError: shapes that do not fit, or a global array that the devices do
+      not divide.
+  """
+  shape = np.shape(features)
+  if len(shape) != 2 or (
+    weights is not None and np.shape(weights) != shape[:1]
+  ):
+    raise UserError(
+      f"K-means takes features [rows, channels] and one weight a row; got "
+      f"features {shape}, weights {np.shape(weights)}."
+    )
+  if isinstance(features, jax.Array) and shape[0] % mesh.devices.size:
+    raise UserError(
+      f"K-means: {shape[0]} feature rows cannot be split over "
+      f"{mesh.devices.size} devices. Pad them with rows of weight 0, or pass "
+      "a host array."
+    )
+  if isinstance(features, jax.Array) and weights is None:
+    weights_M = jnp.ones(
+      shape[:1], jnp.float32, device=NamedSharding(mesh, SHARDED)
+    )
+    return features, weights_M
+  if weights is None:
+    weights = np.ones(shape[:1], np.float32)
+  return _spread(features, mesh), _spread(weights, mesh)
+
+
+def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
+  """Splits host rows over this process's devices, a piece each.
+
+  Only the pieces that need padding are copied on the host: the rows may take
+  most of its memory.
+  """
+  if isinstance(rows, jax.Array):
+    return rows
+  local = mesh.local_devices
+  size = -(-len(rows) // len(local))
+  pieces = []
+  for i, device in enumerate(local):
+    piece = np.asarray(rows[i * size : (i + 1) * size])
+    missing = size - len(piece)
+    if missing:
+      padding = np.zeros((missing, *piece.shape[1:]), piece.dtype)
+      piece = np.concatenate([piece, padding])
+    pieces.append(jax.device_put(piece, device))
+  return jax.make_array_from_single_device_arrays(
+    (size * mesh.devices.size, *rows.shape[1:]),
+    NamedSharding(mesh, SHARDED),
+    pieces,
+  )

@@ -1,0 +1,114 @@
+"""Trains and evaluates a multi-label recogniser, from data to report.
+
+  python -m causal_mlr_jax.main --config=configs/context_emoji.py
+  python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
+  python -m causal_mlr_jax.main --config=... --config.confounders.num=60
+
+The same command on the same --workdir goes on where the last one stopped.
+Exit codes: 0 done, 2 a mistake that the message explains, 3 the loss was not
+finite, 143 asked to stop and saved.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from causal_mlr_jax.core import errors, parallel
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "A file of configs/, with a method after a colon."
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The run's folder; by default workdir/CONFIG-METHOD-SEED.",
+)
+_MODE = flags.DEFINE_enum(
+  "mode",
+  "train",
+  ["train", "confounders", "evaluate"],
+  "train: everything, prepare data, confounders, train, evaluate, report. "
+  "confounders: prepare data and confounders, and stop. "
+  "evaluate: score the best checkpoint of the workdir and report.",
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed",
+  False,
+  "Start jax.distributed: for several hosts, one process each.",
+)
+
+
+def main(_: list[str]) -> None:
+  """Runs the mode of the flags."""
+  logging.set_verbosity(logging.INFO if FLAGS.verbosity > 0 else -1)
+  if _DISTRIBUTED.value:
+    parallel.initialize()
+  config = _CONFIG.value
+  from causal_mlr_jax import run
+
+  run.run(config, _WORKDIR.value or default_workdir(), _MODE.value)
+
+
+FLAGS = flags.FLAGS
+
+
+def default_workdir() -> str:
+  """Returns workdir/CONFIG-METHOD-SEED for the flags given."""
+  config = _CONFIG.value
+  name = pathlib.Path(config_flags.get_config_filename(FLAGS["config"])).stem
+  return f"workdir/{name}-{config.method.name}-{config.seed}"
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line.
+
+  Raises:
+    UserError: a wrong flag, key, value or configuration file.
+  """
+  try:
+    rest = FLAGS(argv)
+  except errors.UserError:
+    raise
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OSError,
+  ) as error:
+    raise errors.UserError(f"{error} (--help shows the flags)") from error
+  if _CONFIG.value is None:
+    raise errors.UserError(
+      "No configuration given: expected --config=FILE, for example "
+      "--config=configs/context_emoji.py."
+    )
+  if len(rest) > 1:
+    raise errors.UserError(
+      f"Unexpected argument(s) {' '.join(rest[1:])!r}: flags begin with --."
+    )
+  return rest
+
+
+def cli(argv: list[str]) -> int:
+  """Runs the program and returns its exit code."""
+  try:
+    main(parse_flags(argv))
+  except errors.UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return errors.EXIT_USER_ERROR
+  except errors.NonFiniteError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return errors.EXIT_NON_FINITE
+  except errors.Preempted as error:
+    print(error, file=sys.stderr)
+    return errors.EXIT_PREEMPTED
+  return errors.EXIT_OK
+
+
+if __name__ == "__main__":
+  sys.exit(cli(sys.argv))

@@ -1,0 +1,52 @@
+"""The table that a run ends with, from its report.json."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from causal_mlr_jax.core import files
+
+COLUMNS = {
+  "Exclusive": "exclusive_map",
+  "Co-occur": "cooccur_map",
+  "All": "all_map",
+}
+
+
+def show(path: pathlib.Path) -> None:
+  """Prints the table, the warnings and the times of a report.
+
+  Args:
+    path: of a report.json.
+  """
+  report = files.read_json(path)
+  console = Console(file=sys.stdout, highlight=False)
+  console.print(table(report))
+  for split, metrics in report["metrics"].items():
+    for warning in metrics["warnings"]:
+      console.print(f"{split}: {warning}")
+  seconds = report["seconds"]
+  stages = ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items())
+  console.print(f"report: {path}", soft_wrap=True)
+  console.print(f"time: {sum(seconds.values()):.0f} s ({stages})")
+
+
+def table(report: Mapping[str, Any]) -> Table:
+  """Returns the table of mAP by split, in percent."""
+  config = report["config"]
+  title = f"{config['method']['name']} on {config['data']['name']}, mAP in %"
+  shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+  shown.add_column("split")
+  for name in COLUMNS:
+    shown.add_column(name, justify="right")
+  for split, metrics in report["metrics"].items():
+    row = (metrics[key] for key in COLUMNS.values())
+    shown.add_row(split, *("-" if v is None else f"{v:.1f}" for v in row))
+  return shown

@@ -1,0 +1,369 @@
+"""The story: prepare data, confounders, train, evaluate, report."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import pathlib
+import platform
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from causal_mlr_jax import backbones
+from causal_mlr_jax.confounders import build as confounders_lib
+from causal_mlr_jax.core import files, lookup, parallel, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.preemption import StopRequest, on_sigterm
+from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.data import dataset as dataset_lib
+from causal_mlr_jax.data import pipeline, preprocess
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.evaluation import metrics as metrics_lib
+from causal_mlr_jax.reports import summary
+from causal_mlr_jax.training import loop, optimizer, predict, setup, step
+from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints
+from causal_mlr_jax.training.writer import Writer
+from causal_mlr_jax.weights import initial
+from causal_mlr_jax.workdir import Workdir, as_json
+
+MODES = ("train", "confounders", "evaluate")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
+
+
+class Context(NamedTuple):
+  """What every stage needs.
+
+  Attributes:
+    config: the whole configuration, locked.
+    workdir: the run's folder.
+    mesh: of all devices.
+    method: the method's module.
+    seconds: wall time by stage, filled as the stages end.
+    stop: set when the process is asked to end.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: Workdir
+  mesh: Mesh
+  method: ModuleType
+  seconds: dict[str, float]
+  stop: StopRequest
+
+
+def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
+  """Runs the stages of a mode, reusing what an earlier run has done.
+
+  Args:
+    config: see `configs/common.py`.
+    workdir: the run's folder, made if absent.
+    mode: one of `MODES`.
+
+  Raises:
+    UserError: before anything is written, where the error can be known then.
+    NonFiniteError: training diverged.
+    Preempted: the process was asked to stop; its state is saved.
+  """
+  if mode not in MODES:
+    raise lookup.unknown_name("mode", mode, MODES)
+  mesh = parallel.make_mesh()
+  method = check(config, mesh)
+  folder = Workdir(workdir)
+  folder.check(config)
+  if mode == "evaluate" and not folder.is_trained():
+    raise UserError(
+      f"There is no checkpoint in {folder.checkpoints} to evaluate; train "
+      "first with --mode=train, or set --workdir to the folder of a run."
+    )
+  with folder.locked(), on_sigterm() as stop:
+    context = Context(config, folder, mesh, method, {}, stop)
+    dataset = prepare_data(context, mode)
+    side, tables = prepare_confounders(context, dataset, mode)
+    if mode == "confounders":
+      progress.say(f"confounders: {folder.confounders}")
+      return
+    folder.save_config(config)
+    parts = make_parts(context, dataset, side)
+    if mode == "train":
+      train(context, dataset, side, tables, parts)
+    evaluate(context, dataset, side, parts)
+  if jax.process_index() == 0:
+    summary.show(folder.report / "report.json")
+
+
+def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
+  """Checks all names and sizes, and returns the method's module.
+
+  Raises:
+    UserError: the first thing that is wrong.
+  """
+  method = model_lib.find_method(config.method.name)
+  dataset_lib.find_builder(
+    config.data.name, config.data.variant, config.data.dir
+  )
+  backbones.find(config.backbone.name)
+  lookup.module(model_lib.LOSSES, config.loss)
+  model_lib.activation_dtype(config.dtype)
+  preprocess.parse(config.data.preprocess_train)
+  preprocess.parse(config.data.preprocess_evaluate)
+  optimizer.make_schedule(config.train, 1)
+  for section in ("train", "evaluate"):
+    size = config[section].batch_size
+    parallel.check_divides(f"{section}.batch_size", size, mesh)
+  if "confounders" in method.NEEDS:
+    confounders_lib.check(config.confounders, mesh)
+  return method
+
+
+@contextlib.contextmanager
+def timed(context: Context, stage: str) -> Iterator[None]:
+  """Adds the wall time of a stage to `context.seconds`."""
+  start = time.monotonic()
+  yield
+  context.seconds[stage] = time.monotonic() - start
+
+
+def prepare_data(context: Context, mode: str) -> Dataset:
+  """Prepares the data set unless it is there, and opens it."""
+  with timed(context, "data"):
+    section = context.config.data
+    builder = dataset_lib.find_builder(
+      section.name, section.variant, section.dir
+    )
+    if not dataset_lib.is_prepared(builder) and mode != "evaluate":
+      progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
+      dataset_lib.prepare(builder)
+    dataset = dataset_lib.open_prepared(builder)
+    for split in (
+      section.train_split,
+      section.validation_split,
+      *section.test_splits,
+    ):
+      dataset.source(split)
+  return dataset
+
+
+def prepare_confounders(
+  context: Context, dataset: Dataset, mode: str
+) -> tuple[Side, dict[str, Any]]:
+  """Builds the confounders unless they are there, if the method needs them.
+
+  Returns:
+    The method's side inputs, replicated, and tables of per-example side
+    inputs for the training batches.
+  """
+  if "confounders" not in context.method.NEEDS:
+    return {}, {}
+  config, section = context.config, context.config.confounders
+  with timed(context, "confounders"):
+    weights = initial.source(section.backbone)
+    key = confounders_lib.fingerprint_of(
+      section,
+      dataset,
+      config.data.train_split,
+      config.data.preprocess_evaluate,
+      weights,
+    )
+    built = confounders_lib.load(context.workdir.confounders, section.prior)
+    if built is not None and built.provenance["fingerprint"] != key:
+      progress.say("confounders: made from other inputs, building them anew")
+      built = None
+    if built is None:
+      if mode == "evaluate":
+        raise UserError(
+          f"The method {config.method.name!r} needs confounders, and "
+          f"{context.workdir.confounders} has none that fit; make them with "
+          "--mode=confounders, or train with --mode=train."
+        )
+      built = _build_confounders(context, dataset, weights, key)
+  side = {"confounders": parallel.replicate(built.confounders, context.mesh)}
+  tables = {}
+  if config.method.adjustment == "posterior":
+    tables["context_share"] = built.context_share
+  return side, tables
+
+
+def _build_confounders(
+  context: Context, dataset: Dataset, weights: str, key: str
+) -> confounders_lib.Built:
+  """Builds confounders in the data folder's cache and links them here."""
+  config, section = context.config, context.config.confounders
+  folder = pathlib.Path(config.data.dir).expanduser().absolute()
+  cache = folder / "confounders" / key
+  built = confounders_lib.load(cache, section.prior)
+  if built is None:
+    confounders_lib.build(
+      section,
+      dataset,
+      config.data.train_split,
+      config.data.preprocess_evaluate,
+      initial.frozen_variables(section.backbone, section.image_size),
+      context.mesh,
+      cache,
+      {
+        "fingerprint": key,
+        "weights": weights,
+        "data": dataset.fingerprint,
+        "config": as_json(section),
+      },
+    )
+    built = confounders_lib.load(cache, section.prior)
+  if jax.process_index() == 0:
+    confounders_lib.copy(cache, context.workdir.confounders)
+  return built
+
+
+def make_parts(context: Context, dataset: Dataset, side: Side) -> setup.Parts:
+  """Returns the model, its state before training, the optimiser, the plan."""
+  section = context.config.backbone
+  with timed(context, "model"):
+    return setup.make_parts(
+      context.config,
+      dataset,
+      side,
+      lambda variables: initial.pretrained_variables(section, variables),
+    )
+
+
+def train(
+  context: Context,
+  dataset: Dataset,
+  side: Side,
+  tables: dict[str, Any],
+  parts: setup.Parts,
+) -> None:
+  """Trains, from the newest checkpoint if there is one, to the end."""
+  with timed(context, "training"):
+    config, mesh = context.config, context.mesh
+    plan, state = parts.plan, parts.state
+    iterator = pipeline.train_batches(
+      dataset,
+      config.data.train_split,
+      config.data.preprocess_train,
+      config.train.batch_size,
+      config.seed,
+      tables,
+    )
+    checkpoints = Checkpoints(context.workdir.checkpoints)
+    newest = checkpoints.latest_step
+    if newest is None:
+      state = parallel.replicate(state, mesh)
+    else:
+      progress.say(f"training: going on from step {newest} of {plan.total}")
+      state = checkpoints.restore(newest, state, mesh, iterator)
+    if newest != plan.total:
+      writer = Writer(context.workdir.path, newest or 0)
+      validate = make_validate(context, dataset, parts.model, side)
+      with contextlib.closing(writer), contextlib.closing(checkpoints):
+        loop.fit(
+          setup.mapped_step(config, parts, context.method, mesh),
+          state,
+          iterator,
+          side,
+          mesh,
+          plan,
+          checkpoints,
+          writer,
+          validate,
+          context.stop,
+        )
+
+
+def make_validate(
+  context: Context, dataset: Dataset, model: model_lib.Model, side: Side
+) -> Any:
+  """Returns a function from a training state to validation scalars."""
+  predict_step = predict.make_predict_step(model, context.method, context.mesh)
+
+  def validate(state: step.TrainState) -> dict[str, float]:
+    metrics = _score(
+      context,
+      dataset,
+      context.config.data.validation_split,
+      predict_step,
+      predict.evaluation_variables(state, context.config.evaluate.use_ema),
+      side,
+    )
+    named = {
+      METRIC: metrics["all_map"],
+      "validation_exclusive_map": metrics["exclusive_map"],
+      "validation_cooccur_map": metrics["cooccur_map"],
+    }
+    return {k: v for k, v in named.items() if v is not None}
+
+  return validate
+
+
+def _score(
+  context: Context,
+  dataset: Dataset,
+  split: str,
+  predict_step: Any,
+  variables: Tree,
+  side: Side,
+) -> dict[str, Any]:
+  config = context.config
+  scores, labels = predict.predict_split(
+    predict_step,
+    variables,
+    side,
+    pipeline.evaluation_batches(
+      dataset,
+      split,
+      config.data.preprocess_evaluate,
+      config.evaluate.batch_size,
+    ),
+    len(dataset.source(split)),
+    context.mesh,
+    f"evaluating {split}",
+  )
+  return metrics_lib.compute(
+    scores, labels, dataset.labels, dataset.biased_pairs
+  )
+
+
+def evaluate(
+  context: Context, dataset: Dataset, side: Side, parts: setup.Parts
+) -> None:
+  """Scores the best checkpoint on the test splits and writes the report."""
+  with timed(context, "evaluation"):
+    config = context.config
+    checkpoints = Checkpoints(context.workdir.checkpoints)
+    best = checkpoints.best_step
+    state = checkpoints.restore(best, parts.state, context.mesh)
+    predict_step = predict.make_predict_step(
+      parts.model, context.method, context.mesh
+    )
+    variables = predict.evaluation_variables(state, config.evaluate.use_ema)
+    metrics = {
+      split: _score(context, dataset, split, predict_step, variables, side)
+      for split in config.data.test_splits
+    }
+  report = {
+    "metrics": metrics,
+    "seconds": context.seconds,
+    "config": as_json(config),
+    "seed": config.seed,
+    "step": best,
+    "steps": parts.plan.total,
+    "data": dataset.fingerprint,
+    "versions": versions(),
+  }
+  if jax.process_index() == 0:
+    files.write_json(context.workdir.report / "report.json", report)
+
+
+def versions() -> dict[str, str]:
+  """Returns what the results were computed with."""
+  found = {name: importlib.metadata.version(name) for name in PACKAGES}
+  device = jax.devices()[0]
+  return found | {
+    "python": platform.python_version(),
+    "device": f"{jax.device_count()} x {device.device_kind}",
+  }

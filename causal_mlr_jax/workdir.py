@@ -1,0 +1,131 @@
+"""The folder of one run: its lock, its configuration, its artefacts."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+
+from causal_mlr_jax.core import files
+from causal_mlr_jax.core.errors import UserError
+
+
+class Workdir:
+  """Names what a run's folder holds.
+
+  Attributes:
+    path: the folder, absolute.
+  """
+
+  def __init__(self, path: str):
+    self.path = pathlib.Path(path).expanduser().absolute()
+
+  @property
+  def config(self) -> pathlib.Path:
+    """The configuration the run was started with."""
+    return self.path / "config.json"
+
+  @property
+  def confounders(self) -> pathlib.Path:
+    """The folder of centres, prior and provenance."""
+    return self.path / "confounders"
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    """The folder of checkpoints."""
+    return self.path / "checkpoints"
+
+  @property
+  def report(self) -> pathlib.Path:
+    """The folder of results."""
+    return self.path / "report"
+
+  def is_trained(self) -> bool:
+    """Says whether there is a checkpoint."""
+    steps = self.checkpoints.glob("[0-9]*")
+    return any(step.name.isdigit() for step in steps)
+
+  def check(self, config: ml_collections.ConfigDict) -> None:
+    """Refuses a folder that cannot be written or holds another run.
+
+    Raises:
+      UserError: with the reason, or the difference of the configurations.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      with files.replacing(self.path / ".writable"):
+        pass
+      (self.path / ".writable").unlink()
+    except OSError as error:
+      raise UserError(
+        f"The workdir {self.path} cannot be written: {error.strerror}. Set "
+        "--workdir to a folder that can."
+      ) from error
+    if not self.config.exists():
+      return
+    found = files.read_json(self.config)
+    lines = differences(found, as_json(config))
+    if lines:
+      raise UserError(
+        f"The workdir {self.path} holds a run of another configuration; set "
+        "another --workdir, or go back to its values (its own first):\n  "
+        + "\n  ".join(lines)
+      )
+
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Holds the folder; the system lets go of it when the process ends.
+
+    Raises:
+      UserError: another process holds it.
+    """
+    if jax.process_index() > 0:
+      yield  # the first process holds it for all
+      return
+    with (self.path / "lock").open("a+") as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        raise UserError(
+          f"The workdir {self.path} is in use by {holder}; wait for it, stop "
+          "it, or set another --workdir."
+        ) from None
+      file.truncate(0)
+      file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+      file.flush()
+      yield
+
+  def save_config(self, config: ml_collections.ConfigDict) -> None:
+    """Writes the configuration, unless it is there."""
+    if jax.process_index() == 0 and not self.config.exists():
+      files.write_json(self.config, as_json(config))
+
+
+def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Returns a configuration as JSON sees it: tuples as lists."""
+  return json.loads(config.to_json_best_effort())
+
+
+def differences(
+  old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "config"
+) -> list[str]:
+  """Returns a line for each key whose value differs."""
+  lines = []
+  for key in sorted(old.keys() | new.keys()):
+    a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
+    name = f"{prefix}.{key}"
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+      lines += differences(a, b, name)
+    elif a != b:
+      lines.append(f"{name}: {a!r} there, {b!r} here")
+  return lines
