@@ -18,7 +18,6 @@ from causal_mlr_jax.nn.batch_norm import BatchNorm
 from causal_mlr_jax.nn.conv import Conv, DepthwiseConv
 
 # Input of the published weights: (image - MEAN) / STD, image in 0..255.
-NORMALISE = "efficientnet_lite"
 MEAN = (127.0, 127.0, 127.0)
 STD = (128.0, 128.0, 128.0)
 
@@ -142,7 +141,7 @@ class Backbone(nn.Module):
 def batch_norm(module: Backbone | Block, name: str) -> BatchNorm:
   """Returns a normalisation layer with the settings of its owner."""
   return BatchNorm(
-    momentum=0.99,
+    momentum=0.99,  # this and epsilon: as the published weights were trained
     epsilon=1e-3,
     axis_name=module.axis_name,
     frozen=module.frozen_batch_norm,

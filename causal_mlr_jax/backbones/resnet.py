@@ -16,7 +16,6 @@ from causal_mlr_jax.nn.batch_norm import BatchNorm
 from causal_mlr_jax.nn.conv import Conv, max_pool
 
 # Input of the published weights: (image - MEAN) / STD, image in 0..255.
-NORMALISE = "imagenet"
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 

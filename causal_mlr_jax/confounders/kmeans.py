@@ -17,14 +17,18 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh, NamedSharding
 
-from causal_mlr_jax.confounders.kmeans_passes import Passes, compiled
+from causal_mlr_jax.confounders.kmeans_passes import (
+  Passes,
+  compiled,
+  default_chunk_rows,
+)
 from causal_mlr_jax.confounders.rows import place
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import make_mesh, replicate
 from causal_mlr_jax.core.types import Array
 
-# Squared distance, relative to the squared norm, below which two rows are one
-# row: float32 rounding of a mean of equal rows stays under it.
+# Squared distance, as a share of the squares that rounding acts on, below
+# which an empty cluster has nowhere to go: the rows are one row in float32.
 SAME_ROW = 1e-12
 
 
@@ -61,13 +65,11 @@ def kmeans(
   on_iteration: Callable[[int, float], None] | None = None,
   chunk_rows: int | None = None,
 ) -> KMeansResult:
-  """Clusters feature rows [M, C] into K groups of least squared distance.
-
-  Empty clusters are moved to the rows that are farthest from all centres.
+  """Clusters rows [M, C]; empty clusters move to the farthest rows.
 
   Args:
-    features: a global array [M, C] sharded over the mesh's axis `data`, or
-      this process's rows on the host (as many on every process).
+    features: a global array [M, C] sharded over `data`, or this process's
+      rows on the host (as many on every process).
     mesh: from `core.parallel.make_mesh`.
     num_clusters: K.
     key: decides the first centres, and nothing else.
@@ -78,38 +80,26 @@ def kmeans(
       share of it.
     init_centres_KC: first centres, in place of k-means++.
     on_iteration: called with the number of moves so far and the inertia.
-    chunk_rows: rows a device handles at a time; by default 64 MiB of them.
+    chunk_rows: rows a device handles at a time; None chooses.
 
   Raises:
     UserError: fewer different rows than clusters; features or weights that
       are not finite; shapes that do not fit.
   """
-  passes = compiled(mesh, chunk_rows)
   rows_MC, weights_M = place(features, weights, mesh)
+  passes = _compiled(mesh, chunk_rows, rows_MC.shape[1], num_clusters)
   _check(passes, rows_MC, weights_M, num_clusters)
+  placed = passes, rows_MC, weights_M
   if init_centres_KC is None:
-    zeros_KC = np.zeros((num_clusters, rows_MC.shape[1]), np.float32)
-    # Bits of its own, so that every kind of key draws the same way on any
-    # number of devices.
-    bits = np.asarray(jax.random.bits(key, (2,), jnp.uint32))
-    centres_KC, distinct = passes.seed(
-      rows_MC, weights_M, *replicate((zeros_KC, bits), mesh)
-    )
-    if int(distinct) < num_clusters:
-      raise _too_few(num_clusters, int(distinct), "different feature rows")
+    centres_KC = _seeded(*placed, num_clusters, key)
   else:
-    centres_KC = replicate(
-      _checked_centres(init_centres_KC, num_clusters, rows_MC.shape[1]), mesh
-    )
-  return _lloyd(
-    passes,
-    rows_MC,
-    weights_M,
-    centres_KC,
-    max_iterations=max_iterations,
-    tolerance=tolerance,
-    on_iteration=on_iteration,
-  )
+    shape = num_clusters, rows_MC.shape[1]
+    centres_KC = replicate(_checked_centres(init_centres_KC, shape), mesh)
+  result = _lloyd(*placed, centres_KC, max_iterations, tolerance, on_iteration)
+  if init_centres_KC is not None and not result.counts_K.all():
+    # Clusters stayed empty: are there enough different rows to fill them?
+    _seeded(*placed, num_clusters, key)
+  return result
 
 
 def assign(
@@ -128,7 +118,7 @@ def assign(
       rows on the host. The result is placed like it.
     centres_KC: the centres.
     mesh: by default the one of the global array, or all devices.
-    chunk_rows: rows a device handles at a time; by default 64 MiB of them.
+    chunk_rows: rows a device handles at a time; None chooses.
 
   Raises:
     UserError: shapes that do not fit.
@@ -139,10 +129,9 @@ def assign(
     known = isinstance(sharding, NamedSharding)
     mesh = sharding.mesh if known else make_mesh()
   rows_MC, _ = place(features, None, mesh)
-  centres_KC = _checked_centres(centres_KC, len(centres_KC), rows_MC.shape[1])
-  index_M = compiled(mesh, chunk_rows).assign(
-    rows_MC, replicate(centres_KC, mesh)
-  )
+  centres_KC = _checked_centres(centres_KC, (len(centres_KC), rows_MC.shape[1]))
+  passes = _compiled(mesh, chunk_rows, *centres_KC.shape[::-1])
+  index_M = passes.assign(rows_MC, replicate(centres_KC, mesh))
   if not on_host:
     return index_M
   shards = sorted(
@@ -151,19 +140,49 @@ def assign(
   return np.concatenate([s.data for s in shards])[: len(features)]
 
 
+def _compiled(
+  mesh: Mesh, chunk_rows: int | None, channels: int, clusters: int
+) -> Passes:
+  if chunk_rows is None:
+    chunk_rows = default_chunk_rows(mesh, channels, clusters)
+  return compiled(mesh, chunk_rows)
+
+
+def _seeded(
+  passes: Passes,
+  rows_MC: Array,
+  weights_M: Array,
+  num_clusters: int,
+  key: Array,
+) -> Array:
+  """Returns centres [K, C] by k-means++.
+
+  Raises:
+    UserError: fewer different rows than clusters.
+  """
+  zeros_KC = np.zeros((num_clusters, rows_MC.shape[1]), np.float32)
+  # Two words of its own, so that every kind of key draws in the same way.
+  bits = np.asarray(jax.random.bits(key, (2,), jnp.uint32))
+  centres_KC, distinct = passes.seed(
+    rows_MC, weights_M, *replicate((zeros_KC, bits), rows_MC.sharding.mesh)
+  )
+  if int(distinct) < num_clusters:
+    raise _too_few(num_clusters, int(distinct), "different feature rows")
+  return centres_KC
+
+
 def _lloyd(
   passes: Passes,
   rows_MC: Array,
   weights_M: Array,
   centres_KC: Array,
-  *,
   max_iterations: int,
   tolerance: float,
   on_iteration: Callable[[int, float], None] | None,
 ) -> KMeansResult:
   history: list[float] = []
   reseeded = False
-  for moves in range(max_iterations + 1):
+  for moves in range(max(max_iterations, 0) + 1):
     moved_KC, counts_K, inertia = passes.step(rows_MC, weights_M, centres_KC)
     # The one wait for the devices in an iteration.
     counts, inertia = jax.device_get((counts_K, inertia))
@@ -178,17 +197,16 @@ def _lloyd(
       on_iteration(moves, history[-1])
     empty = int((counts == 0).sum())
     settled = _settled(history, tolerance) and (reseeded or not empty)
-    if settled or moves == max_iterations:
+    if settled or moves >= max_iterations:
       break
     reseeded = empty > 0
     if reseeded:
       logging.info("K-means: %d empty cluster(s) moved", empty)
       moved_KC, nearest = passes.reseed(rows_MC, weights_M, moved_KC, counts_K)
       if float(nearest) <= SAME_ROW:
-        distinct = len(counts) - empty
-        raise _too_few(len(counts), distinct, "groups of different rows")
+        break
     centres_KC = moved_KC
-  _log(counts, history, settled)
+  _log(counts, history)
   return KMeansResult(
     np.asarray(jax.device_get(centres_KC)),
     np.asarray(counts),
@@ -205,14 +223,13 @@ def _settled(history: list[float], tolerance: float) -> bool:
   return before - now <= tolerance * before
 
 
-def _log(counts: np.ndarray, history: list[float], settled: bool) -> None:
+def _log(counts: np.ndarray, history: list[float]) -> None:
   logging.info(
-    "K-means: inertia %.6g (first %.6g) after %d move(s), %s; clusters of "
-    "%g to %g (median %g)",
+    "K-means: inertia %.6g (first %.6g) after %d move(s); clusters of %g "
+    "to %g (median %g)",
     history[-1],
     history[0],
     len(history) - 1,
-    "settled" if settled else "stopped at the limit",
     counts.min(),
     counts.max(),
     np.median(counts),
@@ -257,10 +274,9 @@ def _check(
 
 
 def _checked_centres(
-  centres_KC: np.ndarray | Array, num_clusters: int, channels: int
+  centres_KC: np.ndarray | Array, expected: tuple[int, int]
 ) -> np.ndarray:
   centres_KC = np.asarray(jax.device_get(centres_KC), np.float32)
-  expected = (num_clusters, channels)
   if centres_KC.shape != expected or not np.isfinite(centres_KC).all():
     raise UserError(
       f"Centres must be finite and of shape {expected}, clusters by feature "

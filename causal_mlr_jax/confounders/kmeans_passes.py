@@ -1,11 +1,10 @@
 """The passes of K-means over the rows, written for one device.
 
-M is the number of rows of one device here. The nearest centre is that of the
-least ||c||² - 2 x·c, taken around the mean of the centres: around the origin,
-features with a large common part (and all that come after a ReLU have one)
-would lose their differences to rounding. The distance to it is then summed
-from the differences themselves. Draws are made per global row number, so that
-they do not depend on the number of devices.
+M is the number of rows of one device here. The nearest centre is that of least
+||c||² - 2 x·c, taken around the mean of the centres: around the origin, rows
+with a large common part (and all that come after a ReLU have one) would lose
+their differences to rounding. The distance is then summed from the differences
+themselves. Draws are made per global row number, not per device.
 """
 
 from __future__ import annotations
@@ -22,23 +21,24 @@ from jax.sharding import Mesh
 from causal_mlr_jax.core.parallel import AXIS, REPLICATED, SHARDED, pmapped
 from causal_mlr_jax.core.types import Array
 
-# Numbers (not bytes) of a chunk's rows and distances: 64 MiB in float32.
-CHUNK_SIZE = 1 << 24
+# Numbers (not bytes) of a chunk's rows and distances: on a CPU about its
+# cache, elsewhere enough work to hide the start of each kernel.
+CHUNK_SIZE_CPU = 1 << 22
+CHUNK_SIZE = 1 << 26
 
 
 class Passes(NamedTuple):
   """The compiled passes over rows [M, C] and weights [M], both sharded.
 
   Attributes:
-    survey: (rows, weights) -> rows that are not finite, weights that are
-      wrong, rows of weight above 0; all counts.
+    survey: (rows, weights) -> counts of bad rows, bad weights, used rows.
     seed: (rows, weights, zeros [K, C], bits) -> k-means++ centres [K, C],
       and how many of them are different.
     step: (rows, weights, centres) -> centres moved to the mean of their
       rows, and the counts [K] and the inertia of the centres as they came.
     reseed: (rows, weights, centres, counts) -> centres, the empty ones moved
       to the farthest rows; and the least squared distance from such a row to
-      the other centres, as a share of the squares that rounding acts on.
+      the other centres, as a share of the squares that are rounded.
     assign: (rows, centres) -> index [M] of the nearest centre, sharded.
   """
 
@@ -49,13 +49,20 @@ class Passes(NamedTuple):
   assign: Callable[..., Array]
 
 
+def default_chunk_rows(mesh: Mesh, channels: int, clusters: int) -> int:
+  """Returns how many rows [C] a device handles at a time for K clusters."""
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  size = CHUNK_SIZE_CPU if on_cpu else CHUNK_SIZE
+  return max(1, size // (2 * channels + clusters))
+
+
 @functools.lru_cache(maxsize=16)
-def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
+def compiled(mesh: Mesh, chunk_rows: int) -> Passes:
   """Returns the passes for a mesh; the same ones when asked again.
 
   Args:
     mesh: from `core.parallel.make_mesh`.
-    chunk_rows: rows a device handles at a time; None takes 64 MiB of them.
+    chunk_rows: rows a device handles at a time.
   """
   rows, whole = SHARDED, REPLICATED
 
@@ -64,7 +71,7 @@ def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
     return pmapped(chunked, mesh, specs, out)
 
   return Passes(
-    survey=pmapped(_survey, mesh, (rows, rows), whole),
+    survey=mapped(_survey, rows, rows),
     seed=mapped(_seed, rows, rows, whole, whole),
     step=mapped(_step, rows, rows, whole),
     reseed=mapped(_reseed, rows, rows, whole, whole),
@@ -72,12 +79,17 @@ def compiled(mesh: Mesh, chunk_rows: int | None) -> Passes:
   )
 
 
-def _survey(rows_MC: Array, weights_M: Array) -> tuple[Array, Array, Array]:
-  used_M = weights_M > 0
-  bad_M = ~jnp.isfinite(rows_MC).all(1) & used_M
+def _survey(
+  rows_MC: Array, weights_M: Array, *, chunk_rows: int
+) -> tuple[Array, Array, Array]:
+  def visit(bad: Array, start: Array, chunk_MC: Array, fresh_M: Array) -> Array:
+    weight_M = lax.dynamic_slice_in_dim(weights_M, start, len(chunk_MC))
+    read_M = fresh_M & (weight_M > 0)
+    return bad + (read_M & ~jnp.isfinite(chunk_MC).all(1)).sum()
+
+  bad = _fold(visit, jnp.int32(0), rows_MC, chunk_rows)
   wrong_M = ~(jnp.isfinite(weights_M) & (weights_M >= 0))
-  counts = (bad_M.sum(), wrong_M.sum(), used_M.sum())
-  return lax.psum(counts, AXIS)
+  return lax.psum((bad, wrong_M.sum(), (weights_M > 0).sum()), AXIS)
 
 
 def _seed(
@@ -86,7 +98,7 @@ def _seed(
   zeros_KC: Array,
   bits: Array,
   *,
-  chunk_rows: int | None,
+  chunk_rows: int,
 ) -> tuple[Array, Array]:
   """k-means++: each centre a row, drawn by squared distance to the others."""
   key = jax.random.wrap_key_data(bits, impl="threefry2x32")
@@ -134,38 +146,20 @@ def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array]:
   return row_C, scores[owner]
 
 
-def _distance(
-  rows_MC: Array,
-  centres_KC: Array,
-  index_M: Array | None,
-  chunk_rows: int | None,
+def _nearer(
+  distance_M: Array, rows_MC: Array, row_C: Array, chunk_rows: int
 ) -> Array:
-  """Squared distance [M] of each row to its centre; exactly 0 if equal.
-
-  Without `index_M` there is one centre, [1, C].
-  """
+  """Squared distances after `row_C` has become a centre."""
 
   def visit(
     distance_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
   ) -> Array:
-    del fresh_M  # Rows seen twice get the same answer twice.
-    own_MC = centres_KC
-    if index_M is not None:
-      own_M = lax.dynamic_slice_in_dim(index_M, start, len(chunk_MC))
-      own_MC = centres_KC[own_M]
-    found_M = _square_sum(chunk_MC - own_MC)
-    return lax.dynamic_update_slice_in_dim(distance_M, found_M, start, 0)
+    del fresh_M  # The minimum may be taken twice.
+    before_M = lax.dynamic_slice_in_dim(distance_M, start, len(chunk_MC))
+    after_M = jnp.minimum(before_M, _square_sum(chunk_MC - row_C[None]))
+    return lax.dynamic_update_slice_in_dim(distance_M, after_M, start, 0)
 
-  zeros_M = jnp.zeros(rows_MC.shape[0])
-  return _fold(visit, zeros_M, rows_MC, len(centres_KC), chunk_rows)
-
-
-def _nearer(
-  distance_M: Array, rows_MC: Array, row_C: Array, chunk_rows: int | None
-) -> Array:
-  """Distances after `row_C` has become a centre."""
-  to_row_M = _distance(rows_MC, row_C[None], None, chunk_rows)
-  return jnp.minimum(distance_M, to_row_M)
+  return _fold(visit, distance_M, rows_MC, chunk_rows)
 
 
 def _step(
@@ -173,7 +167,7 @@ def _step(
   weights_M: Array,
   centres_KC: Array,
   *,
-  chunk_rows: int | None,
+  chunk_rows: int,
 ) -> tuple[Array, Array, Array]:
   clusters = len(centres_KC)
   shift_C = centres_KC.mean(0)
@@ -198,7 +192,7 @@ def _step(
     return sums_KC, counts_K, inertia + (weight_M * distance_M).sum()
 
   zeros = jnp.zeros(centres_KC.shape), jnp.zeros(clusters), jnp.float32(0)
-  totals = _fold(visit, zeros, rows_MC, clusters, chunk_rows)
+  totals = _fold(visit, zeros, rows_MC, chunk_rows)
   sums_KC, counts_K, inertia = lax.psum(totals, AXIS)
   filled_K1 = counts_K[:, None] > 0
   mean_KC = shift_C[None] + sums_KC / jnp.where(filled_K1, counts_K[:, None], 1)
@@ -210,7 +204,8 @@ def _nearest(rows_MC: Array, centres_KC: Array) -> Array:
   product_MK = jnp.einsum(
     "mc,kc->mk", rows_MC, centres_KC, precision=lax.Precision.HIGHEST
   )
-  return jnp.argmin((centres_KC**2).sum(1)[None] - 2 * product_MK, 1)
+  part_MK = (centres_KC**2).sum(1)[None] - 2 * product_MK
+  return lax.argmin(part_MK, 1, jnp.int32)
 
 
 def _square_sum(difference_MC: Array) -> Array:
@@ -226,7 +221,7 @@ def _reseed(
   centres_KC: Array,
   counts_K: Array,
   *,
-  chunk_rows: int | None,
+  chunk_rows: int,
 ) -> tuple[Array, Array]:
   """Moves empty centres to the row farthest from all, one after another."""
   full_K = counts_K > 0
@@ -234,8 +229,7 @@ def _reseed(
   stand_in_KC = jnp.where(
     full_K[:, None], centres_KC, centres_KC[jnp.argmax(full_K)][None]
   )
-  index_M = _assign(rows_MC, stand_in_KC, chunk_rows=chunk_rows)
-  distance_M = _distance(rows_MC, stand_in_KC, index_M, chunk_rows)
+  _, distance_M = _own_centre(rows_MC, stand_in_KC, chunk_rows)
   shift = (stand_in_KC.mean(0) ** 2).sum()
 
   def move(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -255,41 +249,47 @@ def _reseed(
   return centres_KC, least
 
 
-def _assign(
-  rows_MC: Array, centres_KC: Array, *, chunk_rows: int | None
-) -> Array:
-  shift_C = centres_KC.mean(0)
+def _assign(rows_MC: Array, centres_KC: Array, *, chunk_rows: int) -> Array:
+  return _own_centre(rows_MC, centres_KC, chunk_rows)[0]
+
+
+def _own_centre(
+  rows_MC: Array, centres_KC: Array, chunk_rows: int
+) -> tuple[Array, Array]:
+  """Returns index [M] and squared distance [M] of the nearest centre."""
+  near_KC = centres_KC - centres_KC.mean(0)[None]
 
   def visit(
-    index_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
-  ) -> Array:
+    carry: tuple[Array, Array], start: Array, chunk_MC: Array, fresh_M: Array
+  ) -> tuple[Array, Array]:
     del fresh_M  # Rows seen twice get the same answer twice.
-    found_M = _nearest(chunk_MC - shift_C[None], centres_KC - shift_C[None])
-    return lax.dynamic_update_slice_in_dim(
-      index_M, found_M.astype(jnp.int32), start, 0
+    index_M = _nearest(chunk_MC - centres_KC.mean(0)[None], near_KC)
+    found = index_M, _square_sum(chunk_MC - centres_KC[index_M])
+    return tuple(
+      lax.dynamic_update_slice_in_dim(all_M, found_M, start, 0)
+      for all_M, found_M in zip(carry, found, strict=True)
     )
 
-  zeros_M = jnp.zeros(rows_MC.shape[0], jnp.int32)
-  return _fold(visit, zeros_M, rows_MC, len(centres_KC), chunk_rows)
+  rows = rows_MC.shape[0]
+  zeros = jnp.zeros(rows, jnp.int32), jnp.zeros(rows)
+  return _fold(visit, zeros, rows_MC, chunk_rows)
 
 
 def _fold(
   visit: Callable[..., Any],
   carry: Any,
   rows_MC: Array,
-  clusters: int,
-  chunk_rows: int | None,
+  chunk_rows: int,
 ) -> Any:
   """Runs `carry = visit(carry, start, chunk_MC, fresh_M)` over all chunks.
 
   The last chunk reaches back where the rows do not divide, for padding would
   copy them all; `fresh_M` marks the rows that no chunk has shown yet.
   """
-  rows, channels = rows_MC.shape
+  rows = rows_MC.shape[0]
   if rows == 0:
     return carry
-  size = chunk_rows or max(1, CHUNK_SIZE // (2 * channels + clusters))
-  size = min(size, rows)
+  size = min(chunk_rows, rows)
 
   def body(i: Array, carry: Any) -> Any:
     start = jnp.minimum(i * size, rows - size)

@@ -20,8 +20,8 @@ def place(
   """Returns rows [M, C] and weights [M], sharded; padding has weight 0.
 
   Args:
-    features: a global array [M, C], taken as it is, or this process's rows
-      on the host, as many on every process.
+    features: a global array [M, C], or this process's rows on the host, as
+      many on every process.
     weights: the same for the weights [M]; None gives every row 1.
     mesh: from `core.parallel.make_mesh`.
 
@@ -43,13 +43,13 @@ def place(
       f"{mesh.devices.size} devices. Pad them with rows of weight 0, or pass "
       "a host array."
     )
-  if isinstance(features, jax.Array) and weights is None:
-    weights_M = jnp.ones(
-      shape[:1], jnp.float32, device=NamedSharding(mesh, SHARDED)
-    )
-    return features, weights_M
-  if weights is None:
+  if weights is None and isinstance(features, jax.Array):
+    sharding = NamedSharding(mesh, SHARDED)
+    weights = jnp.ones(shape[:1], jnp.float32, device=sharding)
+  elif weights is None:
     weights = np.ones(shape[:1], np.float32)
+  elif not isinstance(weights, jax.Array):
+    weights = np.asarray(weights, np.float32)
   return _spread(features, mesh), _spread(weights, mesh)
 
 
@@ -59,8 +59,9 @@ def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
   Only the pieces that need padding are copied on the host: the rows may take
   most of its memory.
   """
+  sharding = NamedSharding(mesh, SHARDED)
   if isinstance(rows, jax.Array):
-    return rows
+    return jax.device_put(rows, sharding)
   local = mesh.local_devices
   size = -(-len(rows) // len(local))
   pieces = []
@@ -73,6 +74,6 @@ def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
     pieces.append(jax.device_put(piece, device))
   return jax.make_array_from_single_device_arrays(
     (size * mesh.devices.size, *rows.shape[1:]),
-    NamedSharding(mesh, SHARDED),
+    sharding,
     pieces,
   )

@@ -46,6 +46,9 @@ class Bar:
       **values: shown beside the count until others are given, for example
         loss=0.31.
     """
+    if self._done == self._start and units:
+      # The first units paid for compilation: rates are those of the rest.
+      self._start, self._began = units + self._done, time.monotonic()
     self._done += units
     if values:
       self._note = "  ".join(f"{k} {_short(v)}" for k, v in values.items())
@@ -64,7 +67,7 @@ class Bar:
 
   def _rate(self) -> float:
     elapsed = time.monotonic() - self._began
-    return (self._done - self._start) / max(elapsed, 1e-9)
+    return (self._done - self._start) / max(elapsed, 1e-3)
 
   def _say(self) -> None:
     self._said = time.monotonic()

@@ -57,12 +57,15 @@ class CausalHead(nn.Module):
   intervention: str
   expectation: str
 
-  def _linear(self, name: str, dim_in: int, dim_out: int) -> Linear:
-    init = nn.initializers.xavier_uniform()
-    return Linear(
-      self.param(f"{name}_kernel", init, (dim_in, dim_out)),
-      self.param(f"{name}_bias", nn.initializers.zeros, (dim_out,)),
-    )
+  def _linear(
+    self, name: str, dim_in: int, dim_out: int, bias: bool = True
+  ) -> Linear:
+    init, zeros = nn.initializers.xavier_uniform(), nn.initializers.zeros
+    kernel = self.param(f"{name}_kernel", init, (dim_in, dim_out))
+    # Softmax drops the keys' bias, so there is none to learn.
+    if not bias:
+      return Linear(kernel, jnp.zeros(dim_out, jnp.float32))
+    return Linear(kernel, self.param(f"{name}_bias", zeros, (dim_out,)))
 
   def _norm(self, name: str, dim: int) -> Norm:
     return Norm(
@@ -93,7 +96,7 @@ class CausalHead(nn.Module):
     params = CausalParams(
       query_ND=query_ND,
       query=self._linear("query", dim, dim),
-      key=self._linear("key", dim, dim),
+      key=self._linear("key", dim, dim, bias=False),
       value=self._linear("value", dim, dim),
       out=self._linear("out", dim, dim),
       norm=self._norm("norm", dim) if normed else None,

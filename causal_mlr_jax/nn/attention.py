@@ -38,6 +38,29 @@ def attend(
   return out.reshape(*out.shape[:2], -1), weights
 
 
+class Projection(nn.Module):
+  """A linear map whose bias can be kept from learning.
+
+  The bias of the keys adds the same to every logit of a row, which softmax
+  drops: its gradient is zero but for rounding, and Adam would walk it by the
+  full learning rate in a direction that rounding decides.
+  """
+
+  learn_bias: bool
+  kernel_init: nn.initializers.Initializer
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x_BPD: Array) -> Array:
+    """Returns x · kernel + bias, [B, P, D]."""
+    width = x_BPD.shape[-1]
+    kernel = self.param("kernel", self.kernel_init, (width, width))
+    bias = self.param("bias", nn.initializers.zeros, (width,))
+    bias = bias if self.learn_bias else jax.lax.stop_gradient(bias)
+    y = x_BPD.astype(self.dtype) @ kernel.astype(self.dtype)
+    return y + bias.astype(self.dtype)[None, None]
+
+
 class MultiHeadAttention(nn.Module):
   """Attention with query, key, value and output projections, all biased.
 
@@ -62,20 +85,19 @@ class MultiHeadAttention(nn.Module):
 
     The returned weights are those before dropout.
     """
-    width = query_BQD.shape[-1]
     stacked = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
-    def dense(name: str, init: nn.initializers.Initializer) -> nn.Dense:
-      return nn.Dense(width, kernel_init=init, dtype=self.dtype, name=name)
+    def project(name: str, init: nn.initializers.Initializer) -> Projection:
+      return Projection(name != "key", init, self.dtype, name=name)
 
-    query = dense("query", stacked)(query_BQD)
-    key = dense("key", stacked)(key_BPD)
-    value = dense("value", stacked)(value_BPD)
+    query = project("query", stacked)(query_BQD)
+    key = project("key", stacked)(key_BPD)
+    value = project("value", stacked)(value_BPD)
     if self.dropout > 0 and train:
       out, weights = self._attend_with_dropout(query, key, value)
     else:
       out, weights = attend(query, key, value, self.num_heads)
-    out = dense("out", nn.initializers.xavier_uniform())(out)
+    out = project("out", nn.initializers.xavier_uniform())(out)
     return out, weights.mean(axis=1)
 
   def _attend_with_dropout(

@@ -115,7 +115,7 @@ def make_train_step(
       loss_fn, has_aux=True
     )(state.params)
     loss, parts, grads = jax.lax.pmean((loss, parts, grads), parallel.AXIS)
-    grad_norm = optax.global_norm(grads)
+    grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

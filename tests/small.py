@@ -1,0 +1,38 @@
+"""A configuration and data that a test trains on in seconds."""
+
+import numpy as np
+
+from causal_mlr_jax.data import dataset as dataset_lib
+from configs import context_emoji
+
+
+def config(method, data_dir, **overrides):
+  """The embedded world's own configuration, shrunk; then overrides."""
+  c = context_emoji.get_config(method)
+  c.data.update(dir=str(data_dir), variant="small")
+  c.backbone.width = 8
+  c.confounders.update(num=6, image_size=64, batch_size=48)
+  c.train.update(batch_size=24, epochs=2.0, log_every=2)
+  c.evaluate.update(batch_size=48, every_epochs=1.0)
+  for key, value in {"embed_dim": 16, "hidden": 24}.items():
+    if key in c.method:
+      c.method[key] = value
+  c.update_from_flattened_dict(overrides)
+  return c.lock()
+
+
+def dataset(data_dir):
+  """The prepared small variant."""
+  builder = dataset_lib.find_builder("context_emoji", "small", str(data_dir))
+  dataset_lib.prepare(builder)
+  return dataset_lib.open_prepared(builder)
+
+
+def confounders(num=6, channels=12, seed=0):
+  """Random confounders of the right form."""
+  from causal_mlr_jax.core.types import Confounders
+
+  rng = np.random.default_rng(seed)
+  centres = rng.normal(size=(num, channels)).astype(np.float32)
+  prior = rng.dirichlet(np.ones(num)).astype(np.float32)
+  return Confounders(centres, prior)

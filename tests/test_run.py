@@ -1,0 +1,166 @@
+"""The whole program on the small variant of the embedded world."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from causal_mlr_jax import run
+from causal_mlr_jax.core.errors import NonFiniteError, Preempted, UserError
+from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.training.writer import Writer
+from tests import small
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp("data")
+  small.dataset(path)
+  return path
+
+
+def read_state(workdir):
+  """Every array of the newest checkpoint, by path, and the place in the data."""
+  import orbax.checkpoint as ocp
+
+  step = Checkpoints(workdir / "checkpoints").latest_step
+  folder = workdir / "checkpoints" / str(step)
+  with ocp.StandardCheckpointer() as checkpointer:
+    state = checkpointer.restore(folder / "state")
+  data = json.loads((folder / "data" / "process_0-of-1.json").read_text())
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  return step, {str(p): np.asarray(x) for p, x in leaves}, data
+
+
+def read_log(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def test_from_nothing_to_a_report_and_again(data_dir, tmp_path, capsys):
+  config = small.config("causal", data_dir)
+  workdir = tmp_path / "run"
+  run.run(config, str(workdir), "train")
+  report = json.loads((workdir / "report" / "report.json").read_text())
+  assert set(report["metrics"]) == {"test", "test_shifted"}
+  test = report["metrics"]["test"]
+  for key in ("exclusive_map", "cooccur_map", "all_map"):
+    assert 0 < test[key] <= 100
+  assert test["images"] == 96
+  assert len(test["per_label"]) == 32
+  assert {"data", "confounders", "training"} <= set(report["seconds"])
+  assert report["config"]["method"]["name"] == "causal"
+  assert report["seed"] == 0
+  assert report["versions"]["jax"] == jax.__version__
+  assert report["step"] in (4, 8)
+  assert report["steps"] == 8
+  provenance = workdir / "confounders" / "provenance.json"
+  assert "efficientnet-lite0" in json.loads(provenance.read_text())["weights"]
+  assert list((workdir / "tensorboard").glob("events.*"))
+  rows = read_log(workdir)
+  assert [r["step"] for r in rows if "validation_map" in r] == [4, 8]
+  assert all(np.isfinite(r["loss"]) for r in rows if "loss" in r)
+  shown = capsys.readouterr().out
+  assert "Exclusive" in shown
+  assert "report.json" in shown
+
+  before = read_state(workdir)
+  run.run(config, str(workdir), "evaluate")
+  run.run(config, str(workdir), "train")
+  after = read_state(workdir)
+  assert before[0] == after[0] == 8
+  again = json.loads((workdir / "report" / "report.json").read_text())
+  assert again["metrics"] == report["metrics"]
+
+
+def stop_at(monkeypatch, step, action):
+  """Runs `action` when the log's line of `step` is written."""
+  write = Writer.write
+
+  def spy(self, at, values):
+    write(self, at, values)
+    if at >= step:
+      action()
+
+  monkeypatch.setattr(Writer, "write", spy)
+
+
+@pytest.mark.parametrize(
+  ("method", "at"),
+  [
+    ("causal", 4),
+    pytest.param("baseline", 2, marks=pytest.mark.slow),
+    pytest.param("q2l", 6, marks=pytest.mark.slow),
+  ],
+)
+def test_a_stopped_run_goes_on_bit_for_bit(
+  method, at, data_dir, tmp_path, monkeypatch
+):
+  config = small.config(method, data_dir)
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  run.run(config, str(whole), "train")
+  with monkeypatch.context() as patch:
+    stop_at(patch, at, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Preempted, match=rf"after step {at} of 8"):
+      run.run(config, str(parts), "train")
+  assert Checkpoints(parts / "checkpoints").latest_step == at
+  # A run that was killed in the middle of a line, after its checkpoint.
+  with (parts / "metrics.jsonl").open("a") as file:
+    file.write('{"step": 99, "loss": 1.0}\n{"step": 1')
+  run.run(config, str(parts), "train")
+  step, state, data = read_state(whole)
+  step_parts, state_parts, data_parts = read_state(parts)
+  assert step == step_parts == 8
+  assert data == data_parts
+  assert state.keys() == state_parts.keys()
+  for name, value in state.items():
+    np.testing.assert_array_equal(value, state_parts[name], err_msg=name)
+  assert read_log(whole) == read_log(parts)
+
+
+def test_diverging_training_stops_and_keeps_the_last_checkpoint(
+  data_dir, tmp_path
+):
+  config = small.config(
+    "baseline", data_dir, **{"train.learning_rate": 1e30, "seed": 1}
+  )
+  with pytest.raises(NonFiniteError, match="learning_rate"):
+    run.run(config, str(tmp_path / "run"), "train")
+  assert Checkpoints(tmp_path / "run" / "checkpoints").latest_step is None
+
+
+def test_another_configuration_in_the_same_workdir_is_refused(
+  data_dir, tmp_path
+):
+  (tmp_path / "config.json").write_text(
+    json.dumps(run.as_json(small.config("q2l", data_dir)))
+  )
+  other = small.config("q2l", data_dir, **{"train.epochs": 3.0})
+  with pytest.raises(UserError, match=r"train.epochs: 2.0 there, 3.0 here"):
+    run.run(other, str(tmp_path), "train")
+
+
+def test_a_workdir_in_use_is_refused(data_dir, tmp_path):
+  from causal_mlr_jax.workdir import Workdir
+
+  config = small.config("baseline", data_dir)
+  folder = Workdir(str(tmp_path))
+  with folder.locked(), pytest.raises(UserError, match="in use by process"):
+    run.run(config, str(tmp_path), "train")
+
+
+def test_changed_inputs_make_new_confounders(data_dir, tmp_path, capsys):
+  workdir = tmp_path / "run"
+  first = small.config("causal", data_dir)
+  run.run(first, str(workdir), "confounders")
+  file = workdir / "confounders" / "provenance.json"
+  one = json.loads(file.read_text())
+  run.run(first, str(workdir), "confounders")
+  assert json.loads(file.read_text()) == one
+  other = small.config("causal", data_dir, **{"confounders.num": 5})
+  run.run(other, str(workdir), "confounders")
+  assert json.loads(file.read_text())["fingerprint"] != one["fingerprint"]
+  assert "made from other inputs" in capsys.readouterr().err

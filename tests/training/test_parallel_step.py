@@ -1,0 +1,90 @@
+import pytest
+
+from tests.devices import run_on_devices
+
+# Three steps of the real training step on the same 16 images: on one device,
+# on eight by `pmapped`, and on eight by `jax.pmap` of the same function.
+CODE = """
+from causal_mlr_jax.core import lookup, parallel
+from causal_mlr_jax.training import model as model_lib, optimizer, step
+from causal_mlr_jax.losses import binary_cross_entropy
+from tests import small
+
+config = small.config('{method}', 'nowhere', **{overrides})
+rng = np.random.default_rng(0)
+side = {{'confounders': small.confounders()}}
+batch = {{
+  'image': rng.integers(0, 256, (16, 16, 16, 3)).astype(np.uint8),
+  'labels': (rng.random((16, 5)) < .3).astype(np.float32),
+  'mask': np.ones(16, np.float32),
+  'index': np.arange(16, dtype=np.int32),
+  'context_share': rng.dirichlet(np.ones(6), 16).astype(np.float32),
+}}
+model = model_lib.make_model(config, 5)
+method = model_lib.find_method('{method}')
+variables = model_lib.init_variables(
+  model, side | {{'context_share': batch['context_share'][:2]}}, (16, 16, 3), 0)
+schedule = optimizer.make_schedule(config.train, 20)
+tx = optimizer.make_optimizer(config.train, schedule, variables['params'])
+per_device = step.make_train_step(
+  model, method, binary_cross_entropy.loss, tx, .9, 0)
+start = jax.device_get(step.create_state(variables, tx))
+
+def by_pmapped(devices):
+  mesh = parallel.make_mesh(jax.devices()[:devices])
+  r, s = parallel.REPLICATED, parallel.SHARDED
+  f = parallel.pmapped(per_device, mesh, (r, s, r), (r, r), donate_argnums=0)
+  state, shared = parallel.replicate((start, side), mesh)
+  for _ in range(3):
+    state, metrics = f(state, parallel.shard(batch, mesh), shared)
+  return jax.device_get(state), float(metrics['loss'].compute())
+
+def by_pmap():
+  f = jax.pmap(per_device, axis_name=parallel.AXIS)
+  eight = lambda x: np.broadcast_to(x, (8, *np.shape(x)))
+  state, shared = jax.tree.map(eight, (start, side))
+  split = {{k: v.reshape(8, 2, *v.shape[1:]) for k, v in batch.items()}}
+  for _ in range(3):
+    state, metrics = f(state, split, shared)
+  first = jax.tree.map(lambda x: np.asarray(x)[0], state)
+  return first, float(np.asarray(metrics['loss'].compute()).ravel()[0])
+
+one, loss_one = by_pmapped(1)
+def worst(other):
+  pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+  return float(max(np.abs(np.float64(a) - b).max() for a, b in pairs))
+eight, loss_eight = by_pmapped(8)
+pmap, loss_pmap = by_pmap()
+moved = [float(np.abs(a - b).max()) for a, b in zip(
+  jax.tree.leaves(one.params), jax.tree.leaves(start.params))]
+print(json.dumps(dict(
+  eight=worst(eight), pmap=worst(pmap), moved=max(moved),
+  losses=[loss_one, loss_eight, loss_pmap], steps=int(one.step))))
+"""
+
+SHORT = {"backbone.stage_sizes": (1,)}
+DECODER = SHORT | {"method.dropout": 0.0}
+CASES = {
+  "baseline": ("baseline", SHORT),
+  "q2l": ("q2l", DECODER),
+  "causal": ("causal", DECODER),
+  "causal-posterior": ("causal", DECODER | {"method.adjustment": "posterior"}),
+}
+SLOW = ("q2l", "causal-posterior")
+
+
+@pytest.mark.parametrize(
+  "case",
+  [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES],
+)
+def test_one_device_eight_and_pmap_train_alike(case):
+  method, overrides = CASES[case]
+  code = CODE.format(method=method, overrides=overrides)
+  result = run_on_devices(code)
+  assert result["steps"] == 3
+  assert result["moved"] > 1e-4
+  assert result["eight"] < 1e-5
+  assert result["pmap"] < 1e-5
+  one, eight, pmap = result["losses"]
+  assert eight == pytest.approx(one, rel=1e-5)
+  assert pmap == pytest.approx(one, rel=1e-5)
