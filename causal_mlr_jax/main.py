@@ -71,8 +71,8 @@ def parse_flags(argv: list[str]) -> list[str]:
   """
   try:
     rest = FLAGS(argv)
-  except errors.UserError:
-    raise
+    if _CONFIG.value is not None:
+      _CONFIG.value.keys()  # a file that is missing fails here, not at once
   except (
     flags.Error,
     AttributeError,
@@ -81,7 +81,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     ValueError,
     OSError,
   ) as error:
-    raise errors.UserError(f"{error} (--help shows the flags)") from error
+    raise errors.UserError(_explain(error)) from error
   if _CONFIG.value is None:
     raise errors.UserError(
       "No configuration given: expected --config=FILE, for example "
@@ -94,8 +94,24 @@ def parse_flags(argv: list[str]) -> list[str]:
   return rest
 
 
+def _explain(error: BaseException) -> str:
+  """Returns what went wrong without the traceback that flags put in it."""
+  deepest: BaseException | None = error
+  mistake = None
+  while deepest is not None:
+    mistake = deepest if isinstance(deepest, errors.UserError) else mistake
+    deepest = deepest.__cause__ or deepest.__context__
+  if mistake is not None:
+    return str(mistake)
+  lines = [line for line in str(error).splitlines() if line.strip()]
+  return f"{lines[-1].strip()} (--help shows the flags)"
+
+
 def cli(argv: list[str]) -> int:
   """Runs the program and returns its exit code."""
+  if {"--help", "-h", "--helpfull"} & set(argv):
+    print(f"{__doc__}\n{FLAGS.module_help(sys.modules[__name__])}")
+    return errors.EXIT_OK
   try:
     main(parse_flags(argv))
   except errors.UserError as error:

@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from causal_mlr_jax import backbones
 from causal_mlr_jax.confounders import build as confounders_lib
 from causal_mlr_jax.core import files, lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
@@ -107,9 +107,13 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
   dataset_lib.find_builder(
     config.data.name, config.data.variant, config.data.dir
   )
-  backbones.find(config.backbone.name)
   lookup.module(model_lib.LOSSES, config.loss)
-  model_lib.activation_dtype(config.dtype)
+  model = model_lib.make_model(config, num_labels=1)
+  # The shapes alone: a backbone names its wrong options here.
+  image = jnp.zeros((1, 64, 64, 3))
+  jax.eval_shape(
+    lambda key: model.backbone.init(key, image, train=False), jax.random.key(0)
+  )
   preprocess.parse(config.data.preprocess_train)
   preprocess.parse(config.data.preprocess_evaluate)
   optimizer.make_schedule(config.train, 1)

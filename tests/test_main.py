@@ -11,14 +11,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 EMOJI = "--config=configs/context_emoji.py"
 
 
-def call(tmp_path, *arguments, devices=1, home=None):
+def call(*arguments, devices=1):
   """Runs the program in a process; returns exit code, stdout, stderr."""
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
   }
   result = subprocess.run(
-    [sys.executable, "-m", "causal_mlr_jax.main", *arguments],
+    [sys.executable, "-m", "causal_mlr_jax.main", *map(str, arguments)],
     env=environment,
     cwd=ROOT,
     capture_output=True,
@@ -66,6 +66,7 @@ MISTAKES = {
     ],
     "no closed form",
   ),
+  "depth": ([EMOJI, "--config.backbone.depth=34"], "Choices: 101, 18, 50"),
   "fusion": ([EMOJI, "--config.method.fusion=mean"], "mean_probability"),
 }
 
@@ -74,13 +75,9 @@ MISTAKES = {
 def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
   arguments, words = MISTAKES[name]
   workdir, data = tmp_path / "run", tmp_path / "data"
-  if (
-    arguments
-    and "data.dir" not in " ".join(arguments)
-    and any(a.startswith(EMOJI) for a in arguments)
-  ):
+  if arguments and arguments[0] == EMOJI:
     arguments = [*arguments, f"--config.data.dir={data}"]
-  code, out, err = call(tmp_path, *arguments, f"--workdir={workdir}")
+  code, out, err = call(*arguments, f"--workdir={workdir}")
   assert code == 2, err
   assert words in err
   assert "Traceback" not in err
@@ -91,9 +88,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
 
 
 def test_a_batch_size_that_devices_do_not_divide(tmp_path):
-  code, _, err = call(
-    tmp_path, EMOJI, f"--workdir={tmp_path / 'run'}", devices=3
-  )
+  code, _, err = call(EMOJI, f"--workdir={tmp_path / 'run'}", devices=3)
   assert code == 2
   assert "train.batch_size = 32 cannot be split over 3 devices" in err
   assert "30 or 33" in err
@@ -102,7 +97,7 @@ def test_a_batch_size_that_devices_do_not_divide(tmp_path):
 
 def test_an_unwritable_workdir(tmp_path):
   (tmp_path / "file").write_text("not a folder")
-  code, _, err = call(tmp_path, EMOJI, f"--workdir={tmp_path / 'file' / 'run'}")
+  code, _, err = call(EMOJI, f"--workdir={tmp_path / 'file' / 'run'}")
   assert code == 2
   assert "cannot be written" in err
   assert "Traceback" not in err
@@ -111,23 +106,19 @@ def test_an_unwritable_workdir(tmp_path):
 def test_missing_data_and_missing_checkpoint(tmp_path):
   flags = [EMOJI, f"--config.data.dir={tmp_path / 'data'}"]
   workdir = tmp_path / "run"
-  code, _, err = call(
-    tmp_path, *flags, f"--workdir={workdir}", "--mode=evaluate"
-  )
+  code, _, err = call(*flags, f"--workdir={workdir}", "--mode=evaluate")
   assert code == 2
   assert "no checkpoint" in err
   assert "--mode=train" in err
   (workdir / "checkpoints" / "10").mkdir(parents=True)
-  code, _, err = call(
-    tmp_path, *flags, f"--workdir={workdir}", "--mode=evaluate"
-  )
+  code, _, err = call(*flags, f"--workdir={workdir}", "--mode=evaluate")
   assert code == 2
   assert "is not in" in err
   assert "--config.data.dir" in err
 
 
-def test_help_explains_the_modes(tmp_path):
-  code, out, err = call(tmp_path, "--help")
+def test_help_explains_the_modes():
+  code, out, err = call("--help")
   assert code == 0, err
   for words in ("confounders:", "evaluate:", "--workdir", "context_emoji.py"):
     assert words in out

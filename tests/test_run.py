@@ -23,7 +23,7 @@ def data_dir(tmp_path_factory):
 
 
 def read_state(workdir):
-  """Every array of the newest checkpoint, by path, and the place in the data."""
+  """The newest checkpoint: step, arrays by path, place in the data."""
   import orbax.checkpoint as ocp
 
   step = Checkpoints(workdir / "checkpoints").latest_step

@@ -106,7 +106,7 @@ def _kmeans(
       weights=weights,
       max_iterations=max_iterations,
       tolerance=tolerance,
-      on_iteration=lambda _, inertia: bar.advance(1, inertia=inertia),
+      on_iteration=lambda i, inertia: bar.advance(i > 0, inertia=inertia),
     )
   counts = np.asarray(result.counts_K)
   return Fitted(

@@ -38,6 +38,7 @@ from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
 NEEDS: tuple[str, ...] = ("confounders",)
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("prior", "posterior")
+QUERIES = ("shared", "own")
 
 
 class CausalHead(nn.Module):
@@ -159,14 +160,21 @@ class Head(nn.Module):
   causal_weight: float = 1.0
   dtype: jnp.dtype = jnp.float32
 
-  @nn.compact
-  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
-    """Returns fused logits [B, N]; `aux` holds those of both heads.
+  def __post_init__(self):
+    """Checks the options.
 
     Raises:
-      UserError: an unknown name among the options.
+      UserError: an unknown name among them.
     """
-    _check("method.queries", self.queries, ("shared", "own"))
+    _check("method.queries", self.queries, QUERIES)
+    _check("method.adjustment", self.adjustment, ADJUSTMENTS)
+    _check("method.fusion", self.fusion, FUSIONS)
+    expectation_lib.resolve(self.intervention, self.expectation)
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
+    """Returns fused logits [B, N]; `aux` holds those of both heads."""
     normal = nn.initializers.normal(1.0)
     shape = (self.num_labels, self.embed_dim)
     query_ND = self.param("query", normal, shape)
@@ -228,7 +236,6 @@ class Head(nn.Module):
   def _weights(
     self, confounders: Confounders, side: Side, train: bool
   ) -> Array:
-    _check("method.adjustment", self.adjustment, ADJUSTMENTS)
     if self.adjustment == "posterior" and train:
       return side["context_share"]
     return confounders.prior_K[None]
