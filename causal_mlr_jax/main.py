@@ -103,6 +103,10 @@ def _explain(error: BaseException) -> str:
     deepest = deepest.__cause__ or deepest.__context__
   if mistake is not None:
     return str(mistake)
+  if isinstance(error, (AttributeError, KeyError)):
+    while isinstance(error.args[0], BaseException):  # one in another
+      error = error.args[0]
+    return f"Unknown configuration key {' '.join(error.args[0].split())}"
   lines = [line for line in str(error).splitlines() if line.strip()]
   return f"{lines[-1].strip()} (--help shows the flags)"
 

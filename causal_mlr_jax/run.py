@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import pathlib
 import platform
-import time
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
+from causal_mlr_jax import side_inputs
 from causal_mlr_jax.confounders import build as confounders_lib
+from causal_mlr_jax.context import Context, timed
 from causal_mlr_jax.core import files, lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.preemption import StopRequest, on_sigterm
+from causal_mlr_jax.core.preemption import on_sigterm
 from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import pipeline, preprocess
@@ -35,26 +34,6 @@ from causal_mlr_jax.workdir import Workdir, as_json
 
 MODES = ("train", "confounders", "evaluate")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
-
-
-class Context(NamedTuple):
-  """What every stage needs.
-
-  Attributes:
-    config: the whole configuration, locked.
-    workdir: the run's folder.
-    mesh: of all devices.
-    method: the method's module.
-    seconds: wall time by stage, filled as the stages end.
-    stop: set when the process is asked to end.
-  """
-
-  config: ml_collections.ConfigDict
-  workdir: Workdir
-  mesh: Mesh
-  method: ModuleType
-  seconds: dict[str, float]
-  stop: StopRequest
 
 
 def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
@@ -75,16 +54,16 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   mesh = parallel.make_mesh()
   method = check(config, mesh)
   folder = Workdir(workdir)
-  folder.check(config)
   if mode == "evaluate" and not folder.is_trained():
     raise UserError(
       f"There is no checkpoint in {folder.checkpoints} to evaluate; train "
       "first with --mode=train, or set --workdir to the folder of a run."
     )
+  folder.check(config)
   with folder.locked(), on_sigterm() as stop:
     context = Context(config, folder, mesh, method, {}, stop)
     dataset = prepare_data(context, mode)
-    side, tables = prepare_confounders(context, dataset, mode)
+    side, tables = side_inputs.prepare_confounders(context, dataset, mode)
     if mode == "confounders":
       progress.say(f"confounders: {folder.confounders}")
       return
@@ -125,14 +104,6 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
   return method
 
 
-@contextlib.contextmanager
-def timed(context: Context, stage: str) -> Iterator[None]:
-  """Adds the wall time of a stage to `context.seconds`."""
-  start = time.monotonic()
-  yield
-  context.seconds[stage] = time.monotonic() - start
-
-
 def prepare_data(context: Context, mode: str) -> Dataset:
   """Prepares the data set unless it is there, and opens it."""
   with timed(context, "data"):
@@ -142,6 +113,10 @@ def prepare_data(context: Context, mode: str) -> Dataset:
     )
     if not dataset_lib.is_prepared(builder) and mode != "evaluate":
       progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
+      # On a shared disk the first process does it for all.
+      if jax.process_index() == 0:
+        dataset_lib.prepare(builder)
+      parallel.barrier("data")
       dataset_lib.prepare(builder)
     dataset = dataset_lib.open_prepared(builder)
     for split in (
@@ -151,76 +126,6 @@ def prepare_data(context: Context, mode: str) -> Dataset:
     ):
       dataset.source(split)
   return dataset
-
-
-def prepare_confounders(
-  context: Context, dataset: Dataset, mode: str
-) -> tuple[Side, dict[str, Any]]:
-  """Builds the confounders unless they are there, if the method needs them.
-
-  Returns:
-    The method's side inputs, replicated, and tables of per-example side
-    inputs for the training batches.
-  """
-  if "confounders" not in context.method.NEEDS:
-    return {}, {}
-  config, section = context.config, context.config.confounders
-  with timed(context, "confounders"):
-    weights = initial.source(section.backbone)
-    key = confounders_lib.fingerprint_of(
-      section,
-      dataset,
-      config.data.train_split,
-      config.data.preprocess_evaluate,
-      weights,
-    )
-    built = confounders_lib.load(context.workdir.confounders, section.prior)
-    if built is not None and built.provenance["fingerprint"] != key:
-      progress.say("confounders: made from other inputs, building them anew")
-      built = None
-    if built is None:
-      if mode == "evaluate":
-        raise UserError(
-          f"The method {config.method.name!r} needs confounders, and "
-          f"{context.workdir.confounders} has none that fit; make them with "
-          "--mode=confounders, or train with --mode=train."
-        )
-      built = _build_confounders(context, dataset, weights, key)
-  side = {"confounders": parallel.replicate(built.confounders, context.mesh)}
-  tables = {}
-  if config.method.adjustment == "posterior":
-    tables["context_share"] = built.context_share
-  return side, tables
-
-
-def _build_confounders(
-  context: Context, dataset: Dataset, weights: str, key: str
-) -> confounders_lib.Built:
-  """Builds confounders in the data folder's cache and links them here."""
-  config, section = context.config, context.config.confounders
-  folder = pathlib.Path(config.data.dir).expanduser().absolute()
-  cache = folder / "confounders" / key
-  built = confounders_lib.load(cache, section.prior)
-  if built is None:
-    confounders_lib.build(
-      section,
-      dataset,
-      config.data.train_split,
-      config.data.preprocess_evaluate,
-      initial.frozen_variables(section.backbone, section.image_size),
-      context.mesh,
-      cache,
-      {
-        "fingerprint": key,
-        "weights": weights,
-        "data": dataset.fingerprint,
-        "config": as_json(section),
-      },
-    )
-    built = confounders_lib.load(cache, section.prior)
-  if jax.process_index() == 0:
-    confounders_lib.copy(cache, context.workdir.confounders)
-  return built
 
 
 def make_parts(context: Context, dataset: Dataset, side: Side) -> setup.Parts:
@@ -265,18 +170,9 @@ def train(
       writer = Writer(context.workdir.path, newest or 0)
       validate = make_validate(context, dataset, parts.model, side)
       with contextlib.closing(writer), contextlib.closing(checkpoints):
-        loop.fit(
-          setup.mapped_step(config, parts, context.method, mesh),
-          state,
-          iterator,
-          side,
-          mesh,
-          plan,
-          checkpoints,
-          writer,
-          validate,
-          context.stop,
-        )
+        services = loop.Services(checkpoints, writer, validate, context.stop)
+        step_fn = setup.mapped_step(config, parts, context.method, mesh)
+        loop.fit(step_fn, state, iterator, side, mesh, plan, services)
 
 
 def make_validate(

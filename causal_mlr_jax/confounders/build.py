@@ -98,7 +98,8 @@ def build(
 ) -> None:
   """Computes features, fits the confounders and writes them.
 
-  The provenance is written last, as the sign that the rest is whole.
+  The provenance is written last, as the sign that the rest is whole. Of
+  several processes the first one writes, to a disk that all share.
 
   Args:
     config: the section `confounders`.
@@ -130,6 +131,7 @@ def build(
       context_share=kinds.context_share(positions, fitted.centres),
     )
     files.write_json(directory / PROVENANCE, dict(provenance) | fitted.notes)
+  parallel.barrier("confounders written")
 
 
 def _positions(

@@ -54,8 +54,9 @@ def match(name: str, rules: Rules, tree: Tree) -> Tree:
   idle = [pattern for pattern in idle if pattern != ".*"]
   if idle:
     paths = [path_of(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    some = ", ".join(paths[:: len(paths) // 4 + 1])
     raise UserError(
       f"{name}: {idle[0]!r} matches no parameter before an earlier rule does. "
-      f"Parameters are, for example, {', '.join(paths[:: len(paths) // 4])}."
+      f"Parameters are, for example, {some}."
     )
   return result

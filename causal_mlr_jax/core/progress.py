@@ -20,7 +20,7 @@ class Bar:
     self._stage, self._total, self._unit = stage, total, unit
     self._done = self._start = done
     self._began = self._said = time.monotonic()
-    self._note = ""
+    self._values: dict[str, Any] = {}
     self._bar = self._task = None
     if sys.stderr.isatty():
       self._bar = progress.Progress(
@@ -43,17 +43,16 @@ class Bar:
 
     Args:
       units: how many.
-      **values: shown beside the count until others are given, for example
+      **values: shown beside the count until they are given anew, for example
         loss=0.31.
     """
     if self._done == self._start and units:
       # The first units paid for compilation: rates are those of the rest.
       self._start, self._began = units + self._done, time.monotonic()
     self._done += units
-    if values:
-      self._note = "  ".join(f"{k} {_short(v)}" for k, v in values.items())
+    self._values |= values
     if self._bar is not None:
-      note = f"{self._rate():.0f} {self._unit}/s  {self._note}"
+      note = f"{self._rate():.0f} {self._unit}/s  {self._note()}"
       self._bar.update(self._task, completed=self._done, note=note)
     elif time.monotonic() - self._said > LINE_EVERY_SECONDS:
       self._say()
@@ -69,13 +68,16 @@ class Bar:
     elapsed = time.monotonic() - self._began
     return (self._done - self._start) / max(elapsed, 1e-3)
 
+  def _note(self) -> str:
+    return "  ".join(f"{k} {_short(v)}" for k, v in self._values.items())
+
   def _say(self) -> None:
     self._said = time.monotonic()
     rate = self._rate()
     left = (self._total - self._done) / rate if rate > 0 else float("nan")
     print(
       f"{self._stage}: {self._done}/{self._total}  "
-      f"{rate:.0f} {self._unit}/s  {self._note}  left {left:.0f} s",
+      f"{rate:.0f} {self._unit}/s  {self._note()}  left {left:.0f} s",
       file=sys.stderr,
       flush=True,
     )

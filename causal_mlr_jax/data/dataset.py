@@ -20,6 +20,27 @@ BUILDERS = "causal_mlr_jax.data.builders"
 WITHOUT_BUILDER = ("coco_stuff",)
 
 
+class Records(Sequence):
+  """The records of a split; one that cannot be read is a clear error."""
+
+  def __init__(self, source: Any, split: str, directory: str):
+    self._source, self._split = source, split
+    self._directory = directory
+
+  def __len__(self):
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> Mapping[str, Any]:
+    try:
+      return self._source[index]
+    except (OSError, ValueError, RuntimeError) as error:
+      raise UserError(
+        f"Record {index} of the split {self._split!r} in {self._directory} "
+        f"cannot be read: {error}. Delete that folder and run again to prepare "
+        "it anew."
+      ) from error
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """A prepared data set.
@@ -37,11 +58,11 @@ class Dataset:
   name: str
   labels: tuple[str, ...]
   biased_pairs: tuple[tuple[int, int], ...]
-  sources: Mapping[str, Sequence[Mapping[str, Any]]]
+  sources: Mapping[str, Records]
   metadata: Mapping[str, Any]
   fingerprint: str
 
-  def source(self, split: str) -> Sequence[Mapping[str, Any]]:
+  def source(self, split: str) -> Records:
     """Returns the records of a split.
 
     Raises:
@@ -122,16 +143,11 @@ def open_prepared(builder: Any) -> Dataset:
       "--config.data.dir to the folder that holds it."
     )
   raw = {"image": tfds.decode.SkipDecoding()}
-  try:
-    sources = {
-      split: builder.as_data_source(split, decoders=raw)
-      for split in builder.info.splits
-    }
-  except (OSError, ValueError, RuntimeError) as error:
-    raise UserError(
-      f"The prepared data set in {builder.data_dir} cannot be read: {error}. "
-      "Delete that folder and run again to prepare it anew."
-    ) from error
+  sources = {}
+  for split in builder.info.splits:
+    source = builder.as_data_source(split, decoders=raw)
+    sources[split] = Records(source, split, builder.data_dir)
+    sources[split][0], sources[split][len(source) - 1]  # fail now if at all
   metadata = dict(builder.info.metadata)
   labels = tuple(metadata["labels"])
   index = {label: i for i, label in enumerate(labels)}

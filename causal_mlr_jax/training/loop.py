@@ -14,7 +14,7 @@ from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import NonFiniteError, Preempted
 from causal_mlr_jax.core.preemption import StopRequest
 from causal_mlr_jax.core.types import Side
-from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints
 from causal_mlr_jax.training.step import TrainState, merge_metrics
 from causal_mlr_jax.training.writer import Writer
 
@@ -49,6 +49,23 @@ def make_plan(config: ml_collections.ConfigDict, examples: int) -> Plan:
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class Services:
+  """What the loop calls besides the step.
+
+  Attributes:
+    checkpoints: where to save.
+    writer: where to log.
+    validate: from a state to scalars by name, among them `validation_map`.
+    stop: polled after each step.
+  """
+
+  checkpoints: Checkpoints
+  writer: Writer
+  validate: Callable[[TrainState], dict[str, float]]
+  stop: StopRequest
+
+
 def fit(
   step_fn: Step,
   state: TrainState,
@@ -56,10 +73,7 @@ def fit(
   side: Side,
   mesh: Mesh,
   plan: Plan,
-  checkpoints: Checkpoints,
-  writer: Writer,
-  validate: Callable[[TrainState], dict[str, float]],
-  stop: StopRequest,
+  services: Services,
 ) -> TrainState:
   """Trains from where `state` and `iterator` are to the end of the plan.
 
@@ -70,21 +84,18 @@ def fit(
     side: the method's side inputs, replicated.
     mesh: from `parallel.make_mesh`.
     plan: from `make_plan`.
-    checkpoints: where to save.
-    writer: where to log.
-    validate: returns scalars by name, among them `validation_map`.
-    stop: polled after each step.
+    services: validation, logs, checkpoints and the request to stop.
 
   Returns:
     The state after the last step.
 
   Raises:
     NonFiniteError: the loss or a gradient was NaN or infinite.
-    Preempted: `stop` was requested; the state is saved.
+    Preempted: a stop was requested; the state is saved.
   """
   start, batch_size = int(state.step), plan.batch_size
   total = plan.total * batch_size
-  metrics = None
+  metrics, stop = None, services.stop
   with progress.bar("training", total, done=start * batch_size) as bar:
     for step in range(start + 1, plan.total + 1):
       batch = parallel.shard(next(iterator), mesh)
@@ -93,19 +104,27 @@ def fit(
       bar.advance(batch_size, step=step)
       due = step % plan.validate_every == 0 or step == plan.total
       if due or step % plan.log_every == 0 or stop.requested:
-        values = _read(metrics, step)
-        metrics = None
-        writer.write(step, values)
-        bar.advance(0, step=step, loss=values["loss"])
+        values, metrics = _read(metrics, step), None
+        services.writer.write(step, values)
+        bar.advance(0, loss=values["loss"])
       if due:
-        scores = validate(state)
-        writer.write(step, scores)
-        checkpoints.save(step, state, iterator, scores["validation_map"])
+        _validate_and_save(step, state, iterator, services)
       if stop.requested and step < plan.total:
         if not due:
-          checkpoints.save(step, state, iterator)
+          services.checkpoints.save(step, state, iterator)
         raise Preempted(f"Stopped after step {step} of {plan.total}, saved.")
   return state
+
+
+def _validate_and_save(
+  step: int,
+  state: TrainState,
+  iterator: grain.DatasetIterator,
+  services: Services,
+) -> None:
+  scores = services.validate(state)
+  services.writer.write(step, scores)
+  services.checkpoints.save(step, state, iterator, scores[METRIC])
 
 
 def _read(metrics: dict[str, Any], step: int) -> dict[str, float]:

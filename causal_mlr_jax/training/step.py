@@ -82,8 +82,7 @@ def make_train_step(
     method: the module with `loss`.
     criterion: per-example loss of logits and labels, [B].
     optimizer: from `make_optimizer`.
-    ema_decay: of the averaged parameters; it rises to this value over the
-      first steps, so that the average does not start from noise.
+    ema_decay: of the averaged parameters, see `apply_gradients`.
     seed: of dropout.
 
   Returns:
@@ -96,8 +95,7 @@ def make_train_step(
     state: TrainState, batch: Batch, side: Side
   ) -> tuple[TrainState, dict[str, metrics.Average]]:
     side = side_of(side, batch)
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
-    key = jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+    key = _dropout_key(seed, state.step)
 
     def loss_fn(params: Tree) -> tuple[Array, tuple]:
       output, new_state = model.apply(
@@ -117,25 +115,56 @@ def make_train_step(
     loss, parts, grads = jax.lax.pmean((loss, parts, grads), parallel.AXIS)
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-    ema = optax.incremental_update(
-      (params, model_state),
-      (state.ema_params, state.ema_model_state),
-      1 - decay,
-    )
-    new = TrainState(state.step, params, model_state, opt_state, ema[0], ema[1])
+    new = apply_gradients(state, grads, model_state, optimizer, ema_decay)
     new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
     values = {f"loss_{name}": value for name, value in parts.items()}
     values |= {"loss": loss, "grad_norm": grad_norm, "finite": finite}
-    averages = {
-      name: metrics.Average.from_model_output(jnp.float32(value)[None])
-      for name, value in values.items()
-    }
-    return new.replace(step=state.step + 1), averages
+    return new.replace(step=state.step + 1), _averages(values)
 
   return train_step
+
+
+def _dropout_key(seed: int, step: Array) -> Array:
+  """Returns a key of this step and this device."""
+  key = jax.random.fold_in(jax.random.key(seed), step)
+  return jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
+
+
+def _averages(values: dict[str, Array]) -> dict[str, metrics.Average]:
+  return {
+    name: metrics.Average.from_model_output(jnp.float32(value)[None])
+    for name, value in values.items()
+  }
+
+
+def apply_gradients(
+  state: TrainState,
+  grads: Tree,
+  model_state: Tree,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+) -> TrainState:
+  """Returns the state after an update, its step count unchanged.
+
+  Args:
+    state: before.
+    grads: of the loss, averaged over devices.
+    model_state: of the forward pass.
+    optimizer: from `make_optimizer`.
+    ema_decay: the average's decay rises to this value over the first steps,
+      so that it does not keep the random initial values.
+  """
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+  ema_params, ema_model_state = optax.incremental_update(
+    (params, model_state),
+    (state.ema_params, state.ema_model_state),
+    1 - decay,
+  )
+  return TrainState(
+    state.step, params, model_state, opt_state, ema_params, ema_model_state
+  )
 
 
 @jax.jit

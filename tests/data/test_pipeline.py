@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import dataset as dataset_lib
+from causal_mlr_jax.data import pipeline
+from tests import small
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+  return small.dataset(tmp_path_factory.mktemp("data"))
+
+
+def train(dataset, seed=0, batch_size=24, tables=None):
+  return pipeline.train_batches(
+    dataset,
+    "train",
+    "decode|random_crop(64, 4)|flip_lr",
+    batch_size,
+    seed,
+    tables,
+  )
+
+
+def take(iterator, count):
+  return [next(iterator) for _ in range(count)]
+
+
+@pytest.mark.parametrize("batch_size", [7, 48, 96, 100])
+def test_evaluation_scores_every_image_once(dataset, batch_size):
+  batches = list(
+    pipeline.evaluation_batches(dataset, "test", "decode", batch_size)
+  )
+  assert len(batches) == pipeline.num_evaluation_batches(
+    dataset, "test", batch_size
+  )
+  assert all(len(b["image"]) == batch_size for b in batches)
+  mask = np.concatenate([b["mask"] for b in batches])
+  index = np.concatenate([b["index"] for b in batches])
+  np.testing.assert_array_equal(index[mask > 0], np.arange(96))
+  labels = np.concatenate([b["labels"] for b in batches])[mask > 0]
+  np.testing.assert_array_equal(labels, dataset.label_matrix("test"))
+
+
+def test_processes_share_an_evaluation_without_loss(dataset, monkeypatch):
+  seen = []
+  monkeypatch.setattr("jax.process_count", lambda: 3)
+  for process in range(3):
+    monkeypatch.setattr("jax.process_index", lambda p=process: p)
+    batches = pipeline.evaluation_batches(dataset, "test", "decode", 15)
+    for batch in batches:
+      assert len(batch["index"]) == 5
+      seen += batch["index"][batch["mask"] > 0].tolist()
+  assert sorted(seen) == list(range(96))
+
+
+def test_processes_share_the_same_training_batches(dataset, monkeypatch):
+  whole = [set(b["index"].tolist()) for b in take(train(dataset), 5)]
+  monkeypatch.setattr("jax.process_count", lambda: 3)
+  parts = []
+  for process in range(3):
+    monkeypatch.setattr("jax.process_index", lambda p=process: p)
+    parts.append(take(train(dataset), 5))
+  for step, expected in enumerate(whole):
+    got = [i for part in parts for i in part[step]["index"].tolist()]
+    assert set(got) == expected
+    assert len(got) == 24
+
+
+def test_an_epoch_holds_every_example_once_and_epochs_differ(dataset):
+  batches = take(train(dataset), 8)
+  first = np.concatenate([b["index"] for b in batches[:4]])
+  second = np.concatenate([b["index"] for b in batches[4:]])
+  assert sorted(first) == sorted(second) == list(range(96))
+  assert not np.array_equal(first, second)
+  other = np.concatenate([b["index"] for b in take(train(dataset, 1), 4)])
+  assert not np.array_equal(first, other)
+
+
+def test_the_place_in_the_data_comes_back_exactly(dataset):
+  iterator = train(dataset)
+  take(iterator, 3)
+  state = iterator.get_state()
+  expected = take(iterator, 4)
+  again = train(dataset)
+  again.set_state(state)
+  for a, b in zip(expected, take(again, 4), strict=True):
+    for key in a:
+      np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_tables_travel_with_their_examples(dataset):
+  table = np.random.default_rng(0).random((96, 3)).astype(np.float32)
+  batch = next(train(dataset, tables={"context_share": table}))
+  np.testing.assert_array_equal(batch["context_share"], table[batch["index"]])
+
+
+def test_images_travel_as_bytes(dataset):
+  batch = next(train(dataset))
+  assert batch["image"].dtype == np.uint8
+  assert batch["image"].shape == (24, 64, 64, 3)
+
+
+def test_a_wrong_split_names_the_others(dataset):
+  with pytest.raises(UserError, match="Did you mean 'validation'"):
+    dataset.source("valid")
+
+
+def test_a_data_set_that_was_cut_off_is_prepared_anew(tmp_path, monkeypatch):
+  builder = dataset_lib.find_builder("context_emoji", "small", str(tmp_path))
+  generate = type(builder)._generate_examples
+
+  def cut(self, split, count):
+    yield from generate(self, split, 3)
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(type(builder), "_generate_examples", cut)
+    with pytest.raises(KeyboardInterrupt):
+      dataset_lib.prepare(builder)
+  assert not dataset_lib.is_prepared(builder)
+  with pytest.raises(UserError, match="--mode=train"):
+    dataset_lib.open_prepared(builder)
+  assert len(small.dataset(tmp_path).source("train")) == 96
+
+
+def test_damaged_records_are_one_clear_error(tmp_path):
+  small.dataset(tmp_path)
+  shard = next(tmp_path.rglob("*-test.array_record*"))
+  shard.write_bytes(shard.read_bytes()[:1000])
+  builder = dataset_lib.find_builder("context_emoji", "small", str(tmp_path))
+  with pytest.raises(UserError, match="prepare it anew"):
+    dataset_lib.open_prepared(builder).label_matrix("test")

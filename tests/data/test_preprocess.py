@@ -1,0 +1,89 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import preprocess
+
+
+def picture(height=20, width=30, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(pixels, form="PNG"):
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, form)
+  return buffer.getvalue()
+
+
+def apply(text, data, seed=0):
+  return preprocess.parse(text)(data, np.random.default_rng(seed))
+
+
+def test_decodes_colour_grey_and_alpha_to_rgb():
+  pixels = picture()
+  np.testing.assert_array_equal(apply("decode", encoded(pixels)), pixels)
+  grey = apply("decode", encoded(pixels[..., 0]))
+  np.testing.assert_array_equal(grey[..., 1], pixels[..., 0])
+  cmyk = io.BytesIO()
+  Image.fromarray(pixels).convert("CMYK").save(cmyk, "JPEG")
+  assert apply("decode", cmyk.getvalue()).shape == pixels.shape
+
+
+@given(seed=st.integers(0, 1000), size=st.integers(4, 40))
+def test_sizes_are_those_asked_for(seed, size):
+  pixels = picture()
+  square = (size, size, 3)
+  assert apply(f"resize({size})", pixels, seed).shape == square
+  assert apply(f"random_resized_crop({size})", pixels, seed).shape == square
+  crop = f"resize_small({size})|central_crop({size})"
+  assert apply(crop, pixels, seed).shape == square
+  crop = f"resize({size})|random_crop({size}, 2)"
+  assert apply(crop, pixels, seed).shape == square
+
+
+def test_resize_small_keeps_the_proportions():
+  assert apply("resize_small(10)", picture()).shape == (10, 15, 3)
+  assert apply("resize(10, 12)", picture()).shape == (10, 12, 3)
+
+
+def test_a_random_crop_is_a_part_of_the_image():
+  pixels = picture()
+  crop = apply("random_crop(8)", pixels)
+  windows = np.lib.stride_tricks.sliding_window_view(pixels, (8, 8, 3))
+  assert (windows[:, :, 0] == crop).all((-1, -2, -3)).any()
+
+
+def test_half_of_the_images_are_mirrored():
+  pixels = picture()
+  flipped = [
+    (apply("flip_lr", pixels, seed) == pixels[:, ::-1]).all()
+    for seed in range(200)
+  ]
+  assert 70 < sum(flipped) < 130
+
+
+@pytest.mark.parametrize(
+  ("text", "words"),
+  [
+    ("decode|flip", "Did you mean 'flip_lr'"),
+    ("resize()", "does not take the arguments"),
+    ("resize(1, 2, 3)", "does not take the arguments"),
+    ("resize(open('x'))", "cannot read"),
+    ("decode|", "cannot read"),
+    ("__import__('os').system('true')", "cannot read"),
+  ],
+)
+def test_mistakes_are_named(text, words):
+  with pytest.raises(UserError, match=words.replace("(", r"\(")):
+    preprocess.parse(text)
+
+
+def test_a_crop_larger_than_the_image_is_an_error():
+  with pytest.raises(UserError, match="cannot crop 64 from an image of 20 x"):
+    apply("central_crop(64)", picture())
