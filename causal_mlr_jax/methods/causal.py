@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.side import need
 from causal_mlr_jax.core.types import (
   Array,
   Batch,
@@ -192,7 +193,7 @@ class Head(nn.Module):
     decoupled_BN = LabelLinear(self.num_labels, name="classifier")(x_BND)
     own = self.queries == "own"
     causal_query_ND = self.param("causal_query", normal, shape) if own else None
-    confounders: Confounders = side["confounders"]
+    confounders: Confounders = need(side, "confounders")
     causal_BN = CausalHead(
       self.num_heads,
       self.hidden,
@@ -237,7 +238,7 @@ class Head(nn.Module):
     self, confounders: Confounders, side: Side, train: bool
   ) -> Array:
     if self.adjustment == "posterior" and train:
-      return side["context_share"]
+      return need(side, "context_share")
     return confounders.prior_K[None]
 
 

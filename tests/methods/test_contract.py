@@ -1,0 +1,111 @@
+"""Every file of methods/ keeps the contract; a new one is found by itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Features
+from causal_mlr_jax.losses import binary_cross_entropy
+from causal_mlr_jax.training import model as model_lib
+from configs import common
+from tests import small
+
+NAMES = lookup.names(model_lib.METHODS)
+LABELS, BATCH = 5, 3
+SMALL = {"embed_dim": 16, "hidden": 24, "input_projection": True}
+
+
+def make(name, **options):
+  method = model_lib.find_method(name)
+  fields = dict(common.METHODS[name])
+  fields |= {k: v for k, v in SMALL.items() if k in fields}
+  return method, method.Head(num_labels=LABELS, **(fields | options))
+
+
+def make_inputs(dtype=jnp.float32):
+  keys = jax.random.split(jax.random.key(0), 2)
+  final = jax.random.normal(keys[0], (BATCH, 4, 4, 12)).astype(dtype)
+  maps = {"final": final, "stage1": final, "stage2": final}
+  features = Features(maps, final.astype(jnp.float32).mean((1, 2)))
+  share = jax.nn.softmax(jax.random.normal(keys[1], (BATCH, 6)))
+  side = {"confounders": small.confounders(), "context_share": share}
+  return features, side
+
+
+def test_every_method_has_its_line_in_the_configuration():
+  assert set(NAMES) == set(common.METHODS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_output_loss_and_scores(name):
+  method, head = make(name)
+  features, side = make_inputs()
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  assert set(variables) >= {"params"}
+  apply = jax.jit(lambda v, f: head.apply(v, f, side, train=False))
+  output, again = apply(variables, features), apply(variables, features)
+  assert output.logits.shape == (BATCH, LABELS)
+  assert output.logits.dtype == jnp.float32
+  np.testing.assert_array_equal(output.logits, again.logits)
+  assert output.aux["attention"].shape == (BATCH, LABELS, 16)
+  scores = method.scores(output)
+  assert scores.shape == (BATCH, LABELS)
+  assert ((scores >= 0) & (scores <= 1)).all()
+  np.testing.assert_allclose(scores, jax.nn.sigmoid(output.logits), atol=1e-6)
+  labels = (np.arange(BATCH * LABELS).reshape(BATCH, LABELS) % 3 == 0) * 1.0
+  batch = {"labels": jnp.asarray(labels, jnp.float32)}
+  loss, parts = method.loss(output, batch, side, binary_cross_entropy.loss)
+  assert loss.shape == ()
+  assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_gets_a_finite_gradient(name):
+  method, head = make(name)
+  features, side = make_inputs()
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  labels = jnp.eye(BATCH, LABELS)
+
+  def loss(params):
+    output = head.apply(
+      {"params": params},
+      features,
+      side,
+      train=True,
+      rngs={"dropout": jax.random.key(2)},
+    )
+    batch = {"labels": labels}
+    return method.loss(output, batch, side, binary_cross_entropy.loss)[0]
+
+  grads = jax.jit(jax.grad(loss))(variables["params"])
+  for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+    where = jax.tree_util.keystr(path, simple=True, separator="/")
+    assert jnp.isfinite(grad).all(), where
+    # The keys' bias has none, see `attention.Projection`.
+    assert jnp.abs(grad).max() > 0 or where.endswith("key/bias"), where
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_keeps_float32_logits_and_parameters(name):
+  _, head = make(name, dtype=jnp.bfloat16)
+  features, side = make_inputs(jnp.bfloat16)
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+  output = head.apply(variables, features, side, train=False)
+  assert output.logits.dtype == jnp.float32
+  _, exact = make(name)
+  want = exact.apply(variables, make_inputs()[0], side, train=False).logits
+  np.testing.assert_allclose(output.logits, want, atol=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_side_input_is_named(name):
+  method, head = make(name)
+  features, side = make_inputs()
+  for needed in method.NEEDS:
+    less = {k: v for k, v in side.items() if k != needed}
+    with pytest.raises(UserError, match=rf"'{needed}'.*--mode"):
+      head.init(jax.random.key(1), features, less, train=False)
