@@ -11,7 +11,6 @@ from typing import NamedTuple
 import ml_collections
 from jax.sharding import Mesh
 
-from causal_mlr_jax.core.preemption import StopRequest
 from causal_mlr_jax.workdir import Workdir
 
 
@@ -24,7 +23,6 @@ class Context(NamedTuple):
     mesh: of all devices.
     method: the method's module.
     seconds: wall time by stage, filled as the stages end.
-    stop: set when the process is asked to end.
   """
 
   config: ml_collections.ConfigDict
@@ -32,7 +30,6 @@ class Context(NamedTuple):
   mesh: Mesh
   method: ModuleType
   seconds: dict[str, float]
-  stop: StopRequest
 
 
 @contextlib.contextmanager

@@ -60,8 +60,8 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
       "first with --mode=train, or set --workdir to the folder of a run."
     )
   folder.check(config)
-  with folder.locked(), on_sigterm() as stop:
-    context = Context(config, folder, mesh, method, {}, stop)
+  with folder.locked():
+    context = Context(config, folder, mesh, method, {})
     dataset = prepare_data(context, mode)
     side, tables = side_inputs.prepare_confounders(context, dataset, mode)
     if mode == "confounders":
@@ -69,6 +69,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
       return
     folder.save_config(config)
     parts = make_parts(context, dataset, side)
+    folder.save_parameters(parts.state.params)
     if mode == "train":
       train(context, dataset, side, tables, parts)
     evaluate(context, dataset, side, parts)
@@ -169,8 +170,12 @@ def train(
     if newest != plan.total:
       writer = Writer(context.workdir.path, newest or 0)
       validate = make_validate(context, dataset, parts.model, side)
-      with contextlib.closing(writer), contextlib.closing(checkpoints):
-        services = loop.Services(checkpoints, writer, validate, context.stop)
+      with (
+        contextlib.closing(writer),
+        contextlib.closing(checkpoints),
+        on_sigterm() as stop,
+      ):
+        services = loop.Services(checkpoints, writer, validate, stop)
         step_fn = setup.mapped_step(config, parts, context.method, mesh)
         loop.fit(step_fn, state, iterator, side, mesh, plan, services)
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import jax
 import ml_collections
+from clu import parameter_overview
 
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import files, progress
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Tree
 
 
 class Workdir:
@@ -109,6 +111,16 @@ class Workdir:
     """Writes the configuration, unless it is there."""
     if jax.process_index() == 0 and not self.config.exists():
       files.write_json(self.config, as_json(config))
+
+  def save_parameters(self, params: Tree) -> None:
+    """Writes a table of all parameters to parameters.txt and says how many."""
+    count = parameter_overview.count_parameters(params)
+    path = self.path / "parameters.txt"
+    progress.say(f"model: {count:,} parameters, listed in {path}")
+    if jax.process_index() == 0:
+      table = parameter_overview.get_parameter_overview(params)
+      with files.replacing(path) as file:
+        file.write(table.encode() + b"\n")
 
 
 def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:

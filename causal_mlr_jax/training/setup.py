@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import ml_collections
 import optax
-from absl import logging
-from clu import parameter_overview
 from jax.sharding import Mesh
 
 from causal_mlr_jax.core import lookup, parallel
@@ -69,9 +67,6 @@ def make_parts(
   own = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
   for collection, values in initialise_backbone(own).items():
     variables[collection]["backbone"] = values
-  logging.info(
-    "\n%s", parameter_overview.get_parameter_overview(variables["params"])
-  )
   plan = loop.make_plan(config, len(dataset.source(config.data.train_split)))
   schedule = optimizer.make_schedule(config.train, plan.total)
   tx = optimizer.make_optimizer(config.train, schedule, variables["params"])

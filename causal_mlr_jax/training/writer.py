@@ -6,13 +6,17 @@ import json
 import pathlib
 from collections.abc import Mapping
 
+import jax
 import tensorboardX
 
 from causal_mlr_jax.core import files
 
 
 class Writer:
-  """Appends scalars to `metrics.jsonl` and to TensorBoard events."""
+  """Appends scalars to `metrics.jsonl` and to TensorBoard events.
+
+  Of several processes only the first one writes.
+  """
 
   def __init__(self, directory: pathlib.Path, start_step: int):
     """Opens the logs of a run.
@@ -22,6 +26,9 @@ class Writer:
       start_step: lines of later steps, left by a run that was interrupted
         after its last checkpoint, are taken out.
     """
+    self._file = self._events = None
+    if jax.process_index() > 0:
+      return
     self._path = directory / "metrics.jsonl"
     if self._path.exists():
       self._drop_after(start_step)
@@ -32,6 +39,8 @@ class Writer:
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line of scalars by name."""
+    if self._file is None:
+      return
     self._file.write(json.dumps({"step": step, **values}) + "\n")
     self._file.flush()
     for name, value in values.items():
@@ -39,6 +48,8 @@ class Writer:
 
   def close(self) -> None:
     """Flushes and closes both logs."""
+    if self._file is None:
+      return
     self._file.close()
     self._events.close()
 

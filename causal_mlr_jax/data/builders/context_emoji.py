@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from causal_mlr_jax.core import progress
 from causal_mlr_jax.data import emoji, emoji_world
 
 # ---- The world ------------------------------------------------------------
@@ -208,14 +207,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     super().__init__(file_format=file_format, **kwargs)
 
   def download_and_prepare(self, **kwargs: Any) -> None:
-    """Draws and writes all splits, without a bar unless in a terminal."""
-    with contextlib.ExitStack() as stack:
-      output = sys.stderr
-      if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-        output = stack.enter_context(open(os.devnull, "w"))
-      # Standard output belongs to the results of the calling program.
-      stack.enter_context(contextlib.redirect_stdout(output))
+    """Draws and writes all splits, with a bar of its own for each."""
+    tfds.disable_progress_bar()
+    # What TFDS prints is no result of the calling program.
+    with contextlib.redirect_stdout(io.StringIO()):
       super().download_and_prepare(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -254,7 +249,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, split: str, count: int
   ) -> Iterator[tuple[int, dict[str, Any]]]:
     drawn = WORLDS.sample(split, count)
-    for k, labels in enumerate(drawn.labels):
-      pixels = PAINTER.render(*drawn.image(k))
-      image = io.BytesIO(emoji.png(pixels))
-      yield k, {"image": image, "labels": labels, "image_id": k}
+    with progress.bar(f"drawing {split}", count) as bar:
+      for k, labels in enumerate(drawn.labels):
+        pixels = PAINTER.render(*drawn.image(k))
+        image = io.BytesIO(emoji.png(pixels))
+        yield k, {"image": image, "labels": labels, "image_id": k}
+        bar.advance()
