@@ -109,16 +109,16 @@ def prepare_data(context: Context, mode: str) -> Dataset:
   """Prepares the data set unless it is there, and opens it."""
   with timed(context, "data"):
     section = context.config.data
-    builder = dataset_lib.find_builder(
-      section.name, section.variant, section.dir
-    )
+    where = (section.name, section.variant, section.dir)
+    builder = dataset_lib.find_builder(*where)
     if not dataset_lib.is_prepared(builder) and mode != "evaluate":
       progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
-      # On a shared disk the first process does it for all.
+      # Of several processes the first one does it; the others, and this one,
+      # then look at what is there.
       if jax.process_index() == 0:
         dataset_lib.prepare(builder)
       parallel.barrier("data")
-      dataset_lib.prepare(builder)
+      builder = dataset_lib.find_builder(*where)
     dataset = dataset_lib.open_prepared(builder)
     for split in (
       section.train_split,

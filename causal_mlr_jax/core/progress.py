@@ -19,7 +19,8 @@ class Bar:
   def __init__(self, stage: str, total: int, unit: str, done: int):
     self._stage, self._total, self._unit = stage, total, unit
     self._done = self._start = done
-    self._began = self._said = time.monotonic()
+    self._began = self._said = self._created = time.monotonic()
+    self._first = done
     self._values: dict[str, Any] = {}
     self._bar = self._task = None
     if sys.stderr.isatty():
@@ -46,7 +47,7 @@ class Bar:
       **values: shown beside the count until they are given anew, for example
         loss=0.31.
     """
-    if self._done == self._start and units:
+    if self._start == self._first and units:
       # The first units paid for compilation: rates are those of the rest.
       self._start, self._began = units + self._done, time.monotonic()
     self._done += units
@@ -66,7 +67,13 @@ class Bar:
 
   def _rate(self) -> float:
     elapsed = time.monotonic() - self._began
-    return (self._done - self._start) / max(elapsed, 1e-3)
+    units = self._done - self._start
+    if units == 0:  # no more than the first ones came
+      elapsed, units = (
+        time.monotonic() - self._created,
+        self._done - self._first,
+      )
+    return units / max(elapsed, 1e-3)
 
   def _note(self) -> str:
     return "  ".join(f"{k} {_short(v)}" for k, v in self._values.items())
@@ -74,7 +81,7 @@ class Bar:
   def _say(self) -> None:
     self._said = time.monotonic()
     rate = self._rate()
-    left = (self._total - self._done) / rate if rate > 0 else float("nan")
+    left = (self._total - self._done) / rate if rate > 0 else float("inf")
     print(
       f"{self._stage}: {self._done}/{self._total}  "
       f"{rate:.0f} {self._unit}/s  {self._note()}  left {left:.0f} s",

@@ -58,10 +58,11 @@ def train_batches(
     .seed(seed)
     .shuffle()
     .repeat()
-    # After the shuffle, so that a global batch is the same set of examples
-    # however many processes share it.
-    .slice(slice(process, None, processes))
+    # Shared out last, so that a global batch holds the same examples, and
+    # the same random choices, however many processes share it. What the
+    # others take is not computed.
     .random_map(load)
+    .slice(slice(process, None, processes))
     .batch(batch_size // processes, drop_remainder=True)
     .to_iter_dataset(grain.ReadOptions(THREADS, PREFETCH))
   )

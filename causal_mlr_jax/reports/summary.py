@@ -18,6 +18,7 @@ COLUMNS = {
   "Co-occur": "cooccur_map",
   "All": "all_map",
 }
+SHOWN_WARNINGS = 1
 
 
 def show(path: pathlib.Path) -> None:
@@ -30,8 +31,12 @@ def show(path: pathlib.Path) -> None:
   console = Console(file=sys.stdout, highlight=False)
   console.print(table(report))
   for split, metrics in report["metrics"].items():
-    for warning in metrics["warnings"]:
+    warnings = metrics["warnings"]
+    for warning in warnings[:SHOWN_WARNINGS]:
       console.print(f"{split}: {warning}")
+    if len(warnings) > SHOWN_WARNINGS:
+      more = len(warnings) - SHOWN_WARNINGS
+      console.print(f"{split}: {more} more warning(s) in the report")
   seconds = report["seconds"]
   stages = ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items())
   console.print(f"report: {path}", soft_wrap=True)

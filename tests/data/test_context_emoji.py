@@ -190,7 +190,7 @@ def test_the_prepared_folder_carries_the_metadata(builder):
     assert source in reread.info.description
 
 
-def test_preparing_prints_nothing_outside_a_terminal(tmp_path):
+def test_preparing_leaves_standard_output_alone(tmp_path):
   code = (
     "import sys, tensorflow_datasets as tfds\n"
     "from causal_mlr_jax.data.builders import context_emoji\n"
