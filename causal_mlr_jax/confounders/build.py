@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from causal_mlr_jax import backbones
 from causal_mlr_jax.confounders import kinds
-from causal_mlr_jax.confounders.features import Positions, extract
+from causal_mlr_jax.confounders.features import Network, Positions, extract
 from causal_mlr_jax.core import files, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
@@ -146,18 +146,17 @@ def _positions(
   batches = pipeline.evaluation_batches(
     dataset, split, preprocess, config.batch_size
   )
-  return extract(
+  network = Network(
     backbones.make(config.backbone, None, jnp.float32),
     backbone_variables,
     module.MEAN,
     module.STD,
     config.early_layer if config.kind == "early" else config.layer,
     config.image_size,
-    batches,
-    len(dataset.source(split)),
-    config.max_positions,
-    config.seed,
-    mesh,
+  )
+  size = len(dataset.source(split))
+  return extract(
+    network, batches, size, config.max_positions, config.seed, mesh
   )
 
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Batch, Tree
+from causal_mlr_jax.nn.normalise import normalise
 
 
 class Positions(NamedTuple):
@@ -28,13 +29,28 @@ class Positions(NamedTuple):
   labels: np.ndarray
 
 
+class Network(NamedTuple):
+  """A frozen network and the map that is taken from it.
+
+  Attributes:
+    backbone: the module.
+    variables: its variables.
+    mean: of its input's pixels 0..255, by channel.
+    std: of its input's pixels 0..255, by channel.
+    layer: which of its maps.
+    image_size: images are resized to it, on the device.
+  """
+
+  backbone: nn.Module
+  variables: Tree
+  mean: tuple[float, float, float]
+  std: tuple[float, float, float]
+  layer: str
+  image_size: int
+
+
 def extract(
-  backbone: nn.Module,
-  variables: Tree,
-  mean: tuple[float, float, float],
-  std: tuple[float, float, float],
-  layer: str,
-  image_size: int,
+  network: Network,
   batches: Iterable[Mapping[str, np.ndarray]],
   size: int,
   max_positions: int,
@@ -44,12 +60,7 @@ def extract(
   """Computes a feature map of every example and keeps positions of it.
 
   Args:
-    backbone: the frozen network.
-    variables: of the network.
-    mean: of its input's pixels, by channel.
-    std: of its input's pixels, by channel.
-    layer: which of its maps.
-    image_size: images are resized to it, on the device.
+    network: frozen.
     batches: every example once, from `pipeline.evaluation_batches`.
     size: number of examples.
     max_positions: of all examples together; above it, the same number of
@@ -60,10 +71,8 @@ def extract(
   Raises:
     UserError: the network has no such layer.
   """
-  function = make_extractor(
-    backbone, mean, std, layer, image_size, max_positions // size, seed, mesh
-  )
-  variables = parallel.replicate(variables, mesh)
+  function = make_extractor(network, max_positions // size, seed, mesh)
+  variables = parallel.replicate(network.variables, mesh)
   features: np.ndarray | None = None
   labels: np.ndarray | None = None
   with progress.bar("features", size) as bar:
@@ -83,28 +92,19 @@ def extract(
 
 
 def make_extractor(
-  backbone: nn.Module,
-  mean: tuple[float, float, float],
-  std: tuple[float, float, float],
-  layer: str,
-  image_size: int,
-  max_positions: int,
-  seed: int,
-  mesh: Mesh,
+  network: Network, max_positions: int, seed: int, mesh: Mesh
 ) -> Callable[[Tree, Batch], Array]:
   """Returns a compiled function (variables, batch) -> features [B, S, C].
 
   The positions drawn from an example depend on the seed and on its index, not
   on the batch or on the device.
   """
-  mean_3 = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
-  std_3 = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
+  layer, size = network.layer, network.image_size
 
   def per_device(variables: Tree, batch: Batch) -> Array:
-    image = batch["image"].astype(jnp.float32)
-    shape = (image.shape[0], image_size, image_size, 3)
-    image = jax.image.resize(image, shape, "bilinear")
-    maps = backbone.apply(variables, (image - mean_3) / std_3, train=False).maps
+    image = normalise(batch["image"], network.mean, network.std)
+    image = jax.image.resize(image, (len(image), size, size, 3), "bilinear")
+    maps = network.backbone.apply(variables, image, train=False).maps
     if layer not in maps:
       raise UserError(
         f"confounders.layer: the backbone has no map {layer!r}; it has "

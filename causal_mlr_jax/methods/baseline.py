@@ -7,14 +7,15 @@ The rows "Baseline" of the paper's tables; Singh et al. 2020 call it
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
+from causal_mlr_jax.core.types import Features, Output, Side
+from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ()
+loss, scores = single_logits.loss, single_logits.scores
 
 
 class Head(nn.Module):
@@ -47,15 +48,3 @@ class Head(nn.Module):
       "BPC,CN->BNP", map_BPC, kernel_CN.astype(map_BPC.dtype)
     )
     return Output(logits_BN, {"attention": cam_BNP})
-
-
-def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
-  """Returns the criterion's mean over the batch, and its parts by name."""
-  del side
-  value = criterion(output.logits, batch["labels"]).mean()
-  return value, {"logits": value}
-
-
-def scores(output: Output) -> Array:
-  """Returns probabilities [B, N]."""
-  return jax.nn.sigmoid(output.logits)

@@ -13,6 +13,8 @@ beyond a bias. See `nn/confounder_expectation.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ from causal_mlr_jax.core.types import (
   Side,
 )
 from causal_mlr_jax.nn import confounder_expectation as expectation_lib
+from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.confounder_expectation import (
   CausalParams,
   Linear,
@@ -37,6 +40,7 @@ from causal_mlr_jax.nn.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
 
 NEEDS: tuple[str, ...] = ("confounders",)
+scores = single_logits.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("prior", "posterior")
 QUERIES = ("shared", "own")
@@ -272,8 +276,20 @@ def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
   raise unknown_name("method.fusion", fusion, FUSIONS)
 
 
-def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
-  """Returns the weighted sum of both heads' losses, and its parts by name."""
+def loss(
+  output: Output,
+  batch: Batch,
+  side: Side,
+  criterion: Callable[[Array, Array], Array],
+) -> tuple[Array, dict[str, Array]]:
+  """Returns the weighted sum of both heads' losses, and its parts by name.
+
+  Args:
+    output: of the head.
+    batch: with `labels` [B, N].
+    side: not used.
+    criterion: per-example loss of logits and labels, [B].
+  """
   del side
   aux, labels = output.aux, batch["labels"]
   parts = {
@@ -283,11 +299,6 @@ def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
   decoupled_weight, causal_weight = aux["loss_weights"]
   total = decoupled_weight * parts["decoupled"]
   return total + causal_weight * parts["causal"], parts
-
-
-def scores(output: Output) -> Array:
-  """Returns the fused probabilities [B, N]."""
-  return jax.nn.sigmoid(output.logits)
 
 
 def _check(kind: str, name: str, choices: tuple[str, ...]) -> None:

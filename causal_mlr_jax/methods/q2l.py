@@ -8,14 +8,15 @@ the causal paper's Table 3.
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
+from causal_mlr_jax.core.types import Features, Output, Side
+from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ()
+loss, scores = single_logits.loss, single_logits.scores
 
 
 class Head(nn.Module):
@@ -69,15 +70,3 @@ class Head(nn.Module):
     last = aux[f"decoder_{self.num_decoder_layers - 1}"]
     aux = aux | {"label_features": label_features_BND, "attention": last}
     return Output(logits_BN, aux)
-
-
-def loss(output: Output, batch: Batch, side: Side, criterion) -> tuple:
-  """Returns the criterion's mean over the batch, and its parts by name."""
-  del side
-  value = criterion(output.logits, batch["labels"]).mean()
-  return value, {"logits": value}
-
-
-def scores(output: Output) -> Array:
-  """Returns probabilities [B, N]."""
-  return jax.nn.sigmoid(output.logits)

@@ -12,6 +12,7 @@ import ml_collections
 from causal_mlr_jax import backbones
 from causal_mlr_jax.core import lookup, parallel
 from causal_mlr_jax.core.types import Array, Output, Side, Tree
+from causal_mlr_jax.nn.normalise import normalise
 
 METHODS = "causal_mlr_jax.methods"
 LOSSES = "causal_mlr_jax.losses"
@@ -43,15 +44,6 @@ class Model(nn.Module):
     image = normalise(image, self.mean, self.std)
     features = self.backbone(image, train=train)
     return self.head(features, side, train=train)
-
-
-def normalise(
-  image: Array, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Array:
-  """Returns (image - mean) / std, float32 [B, H, W, 3]."""
-  mean = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
-  std = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
-  return (image.astype(jnp.float32) - mean) / std
 
 
 def find_method(name: str) -> ModuleType:

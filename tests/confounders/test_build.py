@@ -10,6 +10,7 @@ from causal_mlr_jax.confounders import build, features, kinds
 from causal_mlr_jax.confounders.features import Positions
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.weights import initial
 from tests import small
 
@@ -141,21 +142,17 @@ def fit(kind, positions, num=2):
 def extract(dataset, max_positions, batch_size=48, layer="final"):
   config = section()
   module = backbones.find("resnet")
-  from causal_mlr_jax.data import pipeline
-
-  return features.extract(
+  network = features.Network(
     backbones.make(config.backbone, None, jnp.float32),
     initial.frozen_variables(config.backbone, 32),
     module.MEAN,
     module.STD,
     layer,
     32,
-    pipeline.evaluation_batches(dataset, "train", "decode", batch_size),
-    96,
-    max_positions,
-    0,
-    parallel.make_mesh(),
   )
+  batches = pipeline.evaluation_batches(dataset, "train", "decode", batch_size)
+  mesh = parallel.make_mesh()
+  return features.extract(network, batches, 96, max_positions, 0, mesh)
 
 
 def test_sampled_positions_are_positions_and_do_not_depend_on_the_batch(

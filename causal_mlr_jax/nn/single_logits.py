@@ -1,0 +1,33 @@
+"""Loss and scores of the methods that give one array of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+
+from causal_mlr_jax.core.types import Array, Batch, Output, Side
+
+
+def loss(
+  output: Output,
+  batch: Batch,
+  side: Side,
+  criterion: Callable[[Array, Array], Array],
+) -> tuple[Array, dict[str, Array]]:
+  """Returns the criterion's mean over the batch, and its parts by name.
+
+  Args:
+    output: of the method.
+    batch: with `labels` [B, N].
+    side: not used.
+    criterion: per-example loss of logits and labels, [B].
+  """
+  del side
+  value = criterion(output.logits, batch["labels"]).mean()
+  return value, {"logits": value}
+
+
+def scores(output: Output) -> Array:
+  """Returns probabilities [B, N]."""
+  return jax.nn.sigmoid(output.logits)
