@@ -31,96 +31,15 @@ from causal_mlr_jax.core.types import (
 )
 from causal_mlr_jax.nn import confounder_expectation as expectation_lib
 from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.confounder_expectation import (
-  CausalParams,
-  Linear,
-  Norm,
-)
+from causal_mlr_jax.nn.causal_head import CausalHead
 from causal_mlr_jax.nn.label_decoder import LabelDecoder
-from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
 scores = single_logits.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("prior", "posterior")
 QUERIES = ("shared", "own")
-
-
-class CausalHead(nn.Module):
-  """The causal score of each label: an expectation over confounders.
-
-  Attributes:
-    num_heads: A.
-    hidden: feed-forward width F, for 'post_norm_ffn' only.
-    intervention: what stands after attention, see
-      `confounder_expectation.FORMS`.
-    expectation: how it is computed, see
-      `confounder_expectation.EXPECTATIONS`.
-  """
-
-  num_heads: int
-  hidden: int
-  intervention: str
-  expectation: str
-
-  def _linear(
-    self, name: str, dim_in: int, dim_out: int, bias: bool = True
-  ) -> Linear:
-    init, zeros = nn.initializers.xavier_uniform(), nn.initializers.zeros
-    kernel = self.param(f"{name}_kernel", init, (dim_in, dim_out))
-    # Softmax drops the keys' bias, so there is none to learn.
-    if not bias:
-      return Linear(kernel, jnp.zeros(dim_out, jnp.float32))
-    return Linear(kernel, self.param(f"{name}_bias", zeros, (dim_out,)))
-
-  def _norm(self, name: str, dim: int) -> Norm:
-    return Norm(
-      self.param(f"{name}_scale", nn.initializers.ones, (dim,)),
-      self.param(f"{name}_bias", nn.initializers.zeros, (dim,)),
-    )
-
-  @nn.compact
-  def __call__(
-    self,
-    x_BND: Array,
-    query_ND: Array,
-    confounder_KD: Array,
-    weight_BK: Array,
-  ) -> Array:
-    """Returns the expected logits [B, N], float32.
-
-    Args:
-      x_BND: label-specific features X.
-      query_ND: label queries y.
-      confounder_KD: confounders, projected.
-      weight_BK: P(c), [1, K], or one distribution an image, [B, K].
-    """
-    num_labels, dim = query_ND.shape
-    ffn = self.intervention == "post_norm_ffn"
-    normed = self.intervention != "linear"
-    init = symmetric_uniform(dim**-0.5)
-    params = CausalParams(
-      query_ND=query_ND,
-      query=self._linear("query", dim, dim),
-      key=self._linear("key", dim, dim, bias=False),
-      value=self._linear("value", dim, dim),
-      out=self._linear("out", dim, dim),
-      norm=self._norm("norm", dim) if normed else None,
-      linear1=self._linear("linear1", dim, self.hidden) if ffn else None,
-      linear2=self._linear("linear2", self.hidden, dim) if ffn else None,
-      norm2=self._norm("norm2", dim) if ffn else None,
-      weight_ND=self.param("weight", init, (num_labels, dim)),
-      bias_N=self.param("bias", init, (num_labels,)),
-    )
-    return expectation_lib.expected_logits(
-      params,
-      x_BND,
-      confounder_KD,
-      weight_BK,
-      form=self.intervention,
-      expectation=self.expectation,
-      num_heads=self.num_heads,
-    )
 
 
 class Head(nn.Module):
