@@ -53,6 +53,11 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     raise lookup.unknown_name("mode", mode, MODES)
   mesh = parallel.make_mesh()
   method = check(config, mesh)
+  if mode == "confounders" and "confounders" not in method.NEEDS:
+    raise UserError(
+      f"The method {config.method.name!r} needs no confounders, so "
+      "--mode=confounders has nothing to make; --mode=train trains it."
+    )
   folder = Workdir(workdir)
   if mode == "evaluate" and not folder.is_trained():
     raise UserError(

@@ -51,10 +51,7 @@ def prepare_confounders(
         )
       built = _build_confounders(context, dataset, weights, key)
   side = {"confounders": parallel.replicate(built.confounders, context.mesh)}
-  tables = {}
-  if config.method.adjustment == "posterior":
-    tables["context_share"] = built.context_share
-  return side, tables
+  return side, {"context_share": built.context_share}
 
 
 def _build_confounders(

@@ -93,7 +93,7 @@ def get_config(
   config.train = train()
   config.evaluate = ml_collections.ConfigDict(
     {
-      "batch_size": 100,  # global
+      "batch_size": 128,  # global
       "every_epochs": 1.0,  # validation and checkpoint
       "use_ema": True,  # evaluate the averaged parameters
     }
@@ -129,7 +129,7 @@ def confounders() -> ml_collections.ConfigDict:
       "layer": "final",  # feature map that is clustered
       "early_layer": "stage2",  # the same for kind 'early'
       "image_size": 224,  # images are resized to it on the device
-      "batch_size": 100,  # of feature extraction, global
+      "batch_size": 128,  # of feature extraction, global
       "max_positions": 500_000,  # of the training set, drawn at random
       "max_iterations": 50,  # of Lloyd's algorithm
       "tolerance": 1e-4,  # relative drop of inertia that ends it

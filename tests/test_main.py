@@ -66,6 +66,10 @@ MISTAKES = {
     ],
     "no closed form",
   ),
+  "no confounders": (
+    [EMOJI + ":q2l", "--mode=confounders"],
+    "'q2l' needs no confounders",
+  ),
   "depth": ([EMOJI, "--config.backbone.depth=34"], "Choices: 101, 18, 50"),
   "fusion": ([EMOJI, "--config.method.fusion=mean"], "mean_probability"),
 }
@@ -75,7 +79,7 @@ MISTAKES = {
 def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
   arguments, words = MISTAKES[name]
   workdir, data = tmp_path / "run", tmp_path / "data"
-  if arguments and arguments[0] == EMOJI:
+  if arguments and arguments[0].startswith(EMOJI):
     arguments = [*arguments, f"--config.data.dir={data}"]
   code, out, err = call(*arguments, f"--workdir={workdir}")
   assert code == 2, err
