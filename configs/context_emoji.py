@@ -3,8 +3,8 @@
   python -m causal_mlr_jax.main --config=configs/context_emoji.py
   python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
 
-The argument after the colon is the method, `causal` by default. About three
-minutes on two CPU cores, and three more the first time, for data and
+The argument after the colon is the method, `causal` by default. About two
+minutes on two CPU cores, and one more the first time, for data and
 confounders.
 """
 
@@ -21,6 +21,11 @@ DECODER = {
   "dropout": 0.0,  # so short a training underfits
   "input_projection": True,
 }
+
+# The best of 1.5e-3, 3e-3, 6e-3 and 1e-2 by validation mAP, seed 100 alone:
+# the same for q2l and causal.
+LEARNING_RATE = 3e-3
+OTHER_LEARNING_RATES = {"baseline": 6e-3}
 
 
 def get_config(method: str = "causal") -> ml_collections.ConfigDict:
@@ -45,7 +50,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   config.train.update(
     batch_size=32,
     epochs=24.0,
-    learning_rate=3e-3,
+    learning_rate=OTHER_LEARNING_RATES.get(method, LEARNING_RATE),
     warmup=0.1,
     adam_b2=0.98,
     ema_decay=0.99,

@@ -4,7 +4,7 @@
 #   launch/local.sh [flags of causal_mlr_jax.main]
 . "$(dirname "$0")/setup.sh" requirements.txt
 case " $* " in
-  *" --config"*) ;;
+  *" --config="* | *" --config "*) ;;
   *) set -- --config=configs/context_emoji.py "$@" ;;
 esac
 exec "$python" -m causal_mlr_jax.main "$@"
