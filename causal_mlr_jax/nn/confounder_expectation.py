@@ -211,14 +211,13 @@ def closed_form(
     weight_BK: weights of the confounders, [1, K] or [B, K].
     form: 'linear' or 'post_norm'.
   """
-  # 1 for a distribution; kept so that the gradient of learned weights holds.
+  # 1 for a distribution; kept for the gradient of learned weights.
   total_B1 = weight_BK.sum(-1, keepdims=True)
   if form == "linear":
     mean_BD = weight_BK @ d_KD
     shift_BN = mean_BD @ params.weight_ND.T
     return total_B1 * read_out(params, u_BND, form) + shift_BN
-  # The products below are differences of large terms in the worst case, so
-  # they are taken at full float32 precision on every device.
+  # Differences of large terms in the worst case: full float32 everywhere.
   highest = jax.lax.Precision.HIGHEST
   dim = u_BND.shape[-1]
   u_BND = u_BND - u_BND.mean(-1, keepdims=True)

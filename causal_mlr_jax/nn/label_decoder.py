@@ -61,19 +61,8 @@ class LabelDecoder(nn.Module):
     Raises:
       UserError: C differs from D and there is no input projection.
     """
-    batch, height, width, channels = map_BHWC.shape
-    memory = map_BHWC.reshape(batch, height * width, channels)
-    if self.input_projection:
-      memory = nn.Dense(self.embed_dim, dtype=self.dtype, name="project")(
-        memory
-      )
-    elif channels != self.embed_dim:
-      raise UserError(
-        f"method.embed_dim = {self.embed_dim} differs from the feature map's "
-        f"{channels} channels; set method.input_projection=True, or "
-        f"method.embed_dim={channels}."
-      )
-    place = position.sine_2d(height, width, self.embed_dim)
+    memory = self._memory(map_BHWC)
+    place = position.sine_2d(*map_BHWC.shape[1:3], self.embed_dim)
     place = jnp.asarray(place, self.dtype)
     query = query_ND.astype(self.dtype)
     aux = {}
@@ -85,7 +74,7 @@ class LabelDecoder(nn.Module):
         dtype=self.dtype,
         name=f"encoder_{i}",
       )(memory, place, train=train)
-    x = jnp.zeros((batch, *query.shape), self.dtype)
+    x = jnp.zeros((len(memory), *query.shape), self.dtype)
     for i in range(self.num_decoder_layers):
       x, aux[f"decoder_{i}"] = DecoderLayer(
         self.num_heads,
@@ -96,3 +85,17 @@ class LabelDecoder(nn.Module):
       )(x, query, memory, place, train=train)
     norm = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")
     return norm(x), aux | {"memory": memory}
+
+  def _memory(self, map_BHWC: Array) -> Array:
+    """Flattens the map and brings it to the decoder's width, [B, P, D]."""
+    batch, height, width, channels = map_BHWC.shape
+    memory = map_BHWC.reshape(batch, height * width, channels)
+    if self.input_projection:
+      return nn.Dense(self.embed_dim, dtype=self.dtype, name="project")(memory)
+    if channels != self.embed_dim:
+      raise UserError(
+        f"method.embed_dim = {self.embed_dim} differs from the feature map's "
+        f"{channels} channels; set method.input_projection=True, or "
+        f"method.embed_dim={channels}."
+      )
+    return memory

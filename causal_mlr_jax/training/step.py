@@ -86,27 +86,25 @@ def make_train_step(
     seed: of dropout.
 
   Returns:
-    A function (state, batch, side) -> (state, metrics by name). A step whose
-    loss or gradient is not finite changes nothing but `step`, and its metric
-    `finite` is 0.
+    A function (state, batch, side) -> (state, metrics). A step whose loss or
+    gradient is not finite changes `step` alone, and its metric `finite` is 0.
   """
 
   def train_step(
     state: TrainState, batch: Batch, side: Side
-  ) -> tuple[TrainState, dict[str, metrics.Average]]:
-    side = side_of(side, batch)
-    key = _dropout_key(seed, state.step)
+  ) -> tuple[TrainState, dict]:
+    inputs = side_of(side, batch)
 
     def loss_fn(params: Tree) -> tuple[Array, tuple]:
       output, new_state = model.apply(
         {"params": params, **state.model_state},
         batch["image"],
-        side,
+        inputs,
         train=True,
         mutable=list(state.model_state),
-        rngs={"dropout": key},
+        rngs={"dropout": _dropout_key(seed, state.step)},
       )
-      loss, parts = method.loss(output, batch, side, criterion)
+      loss, parts = method.loss(output, batch, inputs, criterion)
       return loss, (parts, new_state)
 
     (loss, (parts, model_state)), grads = jax.value_and_grad(
@@ -117,9 +115,8 @@ def make_train_step(
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     new = apply_gradients(state, grads, model_state, optimizer, ema_decay)
     new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
-    values = {f"loss_{name}": value for name, value in parts.items()}
-    values |= {"loss": loss, "grad_norm": grad_norm, "finite": finite}
-    return new.replace(step=state.step + 1), _averages(values)
+    values = {"loss": loss, "grad_norm": grad_norm, "finite": finite}
+    return new.replace(step=state.step + 1), _averages(values, parts)
 
   return train_step
 
@@ -130,7 +127,10 @@ def _dropout_key(seed: int, step: Array) -> Array:
   return jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
 
 
-def _averages(values: dict[str, Array]) -> dict[str, metrics.Average]:
+def _averages(
+  values: dict[str, Array], parts: dict[str, Array]
+) -> dict[str, metrics.Average]:
+  values = values | {f"loss_{name}": part for name, part in parts.items()}
   return {
     name: metrics.Average.from_model_output(jnp.float32(value)[None])
     for name, value in values.items()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.paths import path_of
 from causal_mlr_jax.core.types import Tree
 
 TABLES = "causal_mlr_jax.weights.tables"
@@ -87,23 +89,8 @@ def assign(
     UserError: a key is missing or left over, or a shape differs.
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(target)
-  wanted = {
-    jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-    for path, leaf in leaves
-  }
-  problems, found = [], {}
-  for key, value in state_dict.items():
-    path = variable(key)
-    if path not in wanted:
-      if not _matches(key, allow_unused):
-        problems.append(f"unused: {key} {np.shape(value)}")
-    elif path in found:
-      problems.append(f"twice: {path} (the second is {key})")
-    else:
-      found[path] = _in_our_layout(path, np.asarray(value))
-      got, expected = found[path].shape, wanted[path].shape
-      if got != expected:
-        problems.append(f"shape: {path} is {expected}, {key} gives {got}")
+  wanted = {path_of(path): leaf for path, leaf in leaves}
+  found, problems = _fill(state_dict, wanted, variable, allow_unused)
   for path, leaf in wanted.items():
     if path not in found:
       if not _matches(path, allow_missing):
@@ -116,6 +103,30 @@ def assign(
     np.asarray(found.get(path, leaf), leaf.dtype)
     for path, leaf in wanted.items()
   )
+
+
+def _fill(
+  state_dict: Mapping[str, np.ndarray],
+  wanted: Mapping[str, Any],
+  variable: Callable[[str], str | None],
+  allow_unused: Iterable[str],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+  """Returns the values by our paths, and what does not fit."""
+  problems: list[str] = []
+  found: dict[str, np.ndarray] = {}
+  for key, value in state_dict.items():
+    path = variable(key)
+    if path not in wanted:
+      if not _matches(key, allow_unused):
+        problems.append(f"unused: {key} {np.shape(value)}")
+    elif path in found:
+      problems.append(f"twice: {path} (the second is {key})")
+    else:
+      found[path] = _in_our_layout(path, np.asarray(value))
+      got, expected = found[path].shape, wanted[path].shape
+      if got != expected:
+        problems.append(f"shape: {path} is {expected}, {key} gives {got}")
+  return found, problems
 
 
 def _renamed(key: str, rename: Mapping[str, str]) -> str:
