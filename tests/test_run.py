@@ -90,11 +90,7 @@ def stop_at(monkeypatch, step, action):
 
 @pytest.mark.parametrize(
   ("method", "at"),
-  [
-    ("causal", 4),
-    pytest.param("baseline", 2, marks=pytest.mark.slow),
-    pytest.param("q2l", 6, marks=pytest.mark.slow),
-  ],
+  [("causal", 4), ("baseline", 2), ("q2l", 6)],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(
   method, at, data_dir, tmp_path, monkeypatch

@@ -70,13 +70,9 @@ CASES = {
   "causal": ("causal", DECODER),
   "causal-posterior": ("causal", DECODER | {"method.adjustment": "posterior"}),
 }
-SLOW = ("q2l", "causal-posterior")
 
 
-@pytest.mark.parametrize(
-  "case",
-  [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES],
-)
+@pytest.mark.parametrize("case", CASES)
 def test_one_device_eight_and_pmap_train_alike(case):
   method, overrides = CASES[case]
   code = CODE.format(method=method, overrides=overrides)
