@@ -1,10 +1,11 @@
-"""Two processes, as Slurm would start them, train as one does."""
+"""Processes as a machine treats them: several at once, and killed."""
 
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ FLAGS = [
 ]
 
 
-def start(workdir, data_dir, process=0, processes=1):
+def start(workdir, data_dir, process=0, processes=1, flags=()):
   slurm = {
     "SLURM_JOB_ID": "61234",
     "SLURM_STEP_NODELIST": "localhost",
@@ -41,6 +42,7 @@ def start(workdir, data_dir, process=0, processes=1):
       "-m",
       "causal_mlr_jax.main",
       *FLAGS,
+      *flags,
       *more,
       f"--workdir={workdir}",
       f"--config.data.dir={data_dir}",
@@ -63,8 +65,8 @@ def finish(processes):
       process.kill()
 
 
-def state(workdir, like=None):
-  folder = workdir / "checkpoints" / "4" / "state"
+def state(workdir, like=None, step=4):
+  folder = workdir / "checkpoints" / str(step) / "state"
   with ocp.StandardCheckpointer() as checkpointer:
     return checkpointer.restore(folder, like)
 
@@ -93,3 +95,26 @@ def test_two_processes_train_as_one(tmp_path):
   a, b = flat(alone["params"]), flat(together["params"])
   assert np.linalg.norm(a - b) < 2e-3 * np.linalg.norm(a)
   assert read_losses(one) == pytest.approx(read_losses(two), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+def test_a_killed_run_goes_on_bit_for_bit(delay, tmp_path):
+  flags = ["--config.train.epochs=6", "--config.evaluate.every_epochs=1"]
+  whole, killed, data = tmp_path / "whole", tmp_path / "killed", tmp_path / "d"
+  finish([start(whole, data, flags=flags)])
+  process = start(killed, data, flags=flags)
+  # The first checkpoint is there: now at any moment, also while one is saved.
+  while not (killed / "checkpoints" / "4").exists():
+    assert process.poll() is None, process.communicate()[0]
+    time.sleep(0.02)
+  time.sleep(delay)
+  process.kill()
+  process.communicate()
+  assert not (killed / "report").exists()
+  finish([start(killed, data, flags=flags)])
+  jax.tree.map(
+    np.testing.assert_array_equal, state(whole, step=24), state(killed, step=24)
+  )
+  logs = [(f / "metrics.jsonl").read_text() for f in (whole, killed)]
+  assert logs[0] == logs[1]
