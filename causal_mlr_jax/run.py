@@ -166,12 +166,13 @@ def train(
       tables,
     )
     checkpoints = Checkpoints(context.workdir.checkpoints)
-    newest = checkpoints.latest_step
+    newest, sums = checkpoints.latest_step, None
     if newest is None:
       state = parallel.replicate(state, mesh)
     else:
       progress.say(f"training: going on from step {newest} of {plan.total}")
       state = checkpoints.restore(newest, state, mesh, iterator)
+      sums = checkpoints.sums(newest)
     if newest != plan.total:
       writer = Writer(context.workdir.path, newest or 0)
       validate = make_validate(context, dataset, parts.model, side)
@@ -182,7 +183,7 @@ def train(
       ):
         services = loop.Services(checkpoints, writer, validate, stop)
         step_fn = setup.mapped_step(config, parts, context.method, mesh)
-        loop.fit(step_fn, state, iterator, side, mesh, plan, services)
+        loop.fit(step_fn, state, iterator, side, mesh, plan, services, sums)
 
 
 def make_validate(

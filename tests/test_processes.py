@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ FLAGS = [
   "--config.confounders.image_size=64",
   "--config.confounders.batch_size=48",
   "--config.train.batch_size=24",
+  "--config.train.log_every=10",
   "--config.train.epochs=1",
   "--config.evaluate.batch_size=48",
   "--config.method.dropout=0",
@@ -118,3 +120,25 @@ def test_a_killed_run_goes_on_bit_for_bit(delay, tmp_path):
   )
   logs = [(f / "metrics.jsonl").read_text() for f in (whole, killed)]
   assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_stops_and_saves_both(tmp_path):
+  flags = ["--config.train.epochs=40", "--config.evaluate.every_epochs=20"]
+  workdir, data = tmp_path / "run", tmp_path / "data"
+  processes = [start(workdir, data, i, 2, flags) for i in range(2)]
+  log = workdir / "metrics.jsonl"
+  try:
+    while not (log.exists() and log.read_text()):
+      assert processes[0].poll() is None, processes[0].communicate()[0]
+      time.sleep(0.02)
+    processes[1].terminate()
+    said = [process.communicate(timeout=60)[0] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  assert [p.returncode for p in processes] == [143, 143], said
+  stopped = [re.search(r"Stopped after step (\d+)", text)[1] for text in said]
+  assert stopped[0] == stopped[1]
+  assert (workdir / "checkpoints" / stopped[0]).exists()
+  assert int(stopped[0]) < 160

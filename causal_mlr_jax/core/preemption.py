@@ -8,24 +8,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import jax
+from jax.experimental import multihost_utils
+
 
 class StopRequest:
-  """Set once, by a signal or by the caller; read by long loops."""
+  """Asks a long loop to save and stop: by SIGTERM, or by the caller."""
 
   def __init__(self):
-    self.requested = False
+    self._requested = False
 
   def set(self) -> None:
-    """Asks the loops to save and stop."""
-    self.requested = True
+    """Asks the loop to save and stop, in this process."""
+    self._requested = True
+
+  def at(self, step: int) -> bool:
+    """Says whether to stop after this step; the same on all processes.
+
+    With several processes JAX's own runtime hears the signal in any of them
+    and lets all agree on one step; every process must ask after every step.
+
+    Args:
+      step: number of steps done.
+    """
+    if jax.process_count() > 1:
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self._requested
 
 
 @contextmanager
 def on_sigterm() -> Iterator[StopRequest]:
   """Turns SIGTERM, a cloud's or scheduler's notice, into a `StopRequest`."""
   stop = StopRequest()
-  if threading.current_thread() is not threading.main_thread():
-    yield stop  # signals reach the main thread alone
+  main = threading.current_thread() is threading.main_thread()
+  if jax.process_count() > 1 or not main:
+    yield stop  # JAX listens itself; and signals reach the main thread alone
     return
 
   def handle(signum: int, frame: FrameType | None) -> None:

@@ -18,6 +18,8 @@ from causal_mlr_jax.core.paths import path_of
 from causal_mlr_jax.core.types import Tree
 
 METRIC = "validation_map"
+# Metric name to total and count, of the steps since the last line of the log.
+Sums = dict[str, tuple[float, float]]
 
 
 class Checkpoints:
@@ -53,10 +55,11 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
       directory,
       options=options,
-      item_names=("state", "data"),
+      item_names=("state", "data", "sums"),
       item_handlers={
         "state": ocp.StandardCheckpointHandler(),
         "data": grain.checkpoint.CheckpointHandler(),
+        "sums": ocp.JsonCheckpointHandler(),
       },
     )
 
@@ -77,6 +80,7 @@ class Checkpoints:
     state: Tree,
     iterator: grain.DatasetIterator,
     validation_map: float | None = None,
+    sums: Sums | None = None,
   ) -> None:
     """Saves in the background; the arrays are copied before it returns.
 
@@ -86,6 +90,7 @@ class Checkpoints:
       iterator: of the training batches, at the next one.
       validation_map: mean average precision; None for a checkpoint that is
         only there to go on from.
+      sums: of the metrics since the last line of the log.
 
     Raises:
       UserError: it could not be written.
@@ -95,7 +100,9 @@ class Checkpoints:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(state), data=CheckpointSave(iterator)
+          state=ocp.args.StandardSave(state),
+          data=CheckpointSave(iterator),
+          sums=ocp.args.JsonSave(sums or {}),
         ),
         metrics=metrics,
       )
@@ -140,6 +147,11 @@ class Checkpoints:
         "folder to go on from an older one, or start in another --workdir."
       ) from error
     return restored["state"]
+
+  def sums(self, step: int) -> Sums:
+    """Returns the sums that were saved with a step."""
+    restore = ocp.args.Composite(sums=ocp.args.JsonRestore())
+    return self._manager.restore(step, args=restore)["sums"]
 
   def close(self) -> None:
     """Waits for the last save.

@@ -8,13 +8,14 @@ from typing import Any
 
 import grain
 import ml_collections
+from clu.metrics import Average
 from jax.sharding import Mesh
 
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import NonFiniteError, Preempted
 from causal_mlr_jax.core.preemption import StopRequest
 from causal_mlr_jax.core.types import Side
-from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints
+from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints, Sums
 from causal_mlr_jax.training.step import TrainState, merge_metrics
 from causal_mlr_jax.training.writer import Writer
 
@@ -74,6 +75,7 @@ def fit(
   mesh: Mesh,
   plan: Plan,
   services: Services,
+  sums: Sums | None = None,
 ) -> TrainState:
   """Trains from where `state` and `iterator` are to the end of the plan.
 
@@ -85,6 +87,7 @@ def fit(
     mesh: from `parallel.make_mesh`.
     plan: from `make_plan`.
     services: validation, logs, checkpoints and the request to stop.
+    sums: of the metrics since the last line of the log, from the checkpoint.
 
   Returns:
     The state after the last step.
@@ -93,25 +96,26 @@ def fit(
     NonFiniteError: the loss or a gradient was NaN or infinite.
     Preempted: a stop was requested; the state is saved.
   """
-  start, batch_size = int(state.step), plan.batch_size
-  total = plan.total * batch_size
-  metrics, stop = None, services.stop
-  with progress.bar("training", total, done=start * batch_size) as bar:
+  start, size = int(state.step), plan.batch_size
+  metrics = {k: Average(*v) for k, v in sums.items()} if sums else None
+  with progress.bar("training", plan.total * size, done=start * size) as bar:
     for step in range(start + 1, plan.total + 1):
       batch = parallel.shard(next(iterator), mesh)
       state, new = step_fn(state, batch, side)
       metrics = new if metrics is None else merge_metrics(metrics, new)
-      bar.advance(batch_size, step=step)
+      bar.advance(size, step=step)
       due = step % plan.validate_every == 0 or step == plan.total
-      if due or step % plan.log_every == 0 or stop.requested:
+      stopping = services.stop.at(step)
+      if due or step % plan.log_every == 0:
         values, metrics = _read(metrics, step), None
         services.writer.write(step, values)
         bar.advance(0, loss=values["loss"])
       if due:
         _validate_and_save(step, state, iterator, services)
-      if stop.requested and step < plan.total:
+      if stopping and step < plan.total:
         if not due:
-          services.checkpoints.save(step, state, iterator)
+          sums = _sums(metrics, step)  # so that the log stays the same, too
+          services.checkpoints.save(step, state, iterator, sums=sums)
         raise Preempted(f"Stopped after step {step} of {plan.total}, saved.")
   return state
 
@@ -127,8 +131,12 @@ def _validate_and_save(
   services.checkpoints.save(step, state, iterator, scores[METRIC])
 
 
-def _read(metrics: dict[str, Any], step: int) -> dict[str, float]:
-  """Fetches averages; the one place where the loop waits for the device."""
+def _read(metrics: dict[str, Average], step: int) -> dict[str, float]:
+  """Fetches averages; here the loop waits for the device.
+
+  Raises:
+    NonFiniteError: in one of the steps the loss or gradient was not finite.
+  """
   values = {name: float(m.compute()) for name, m in metrics.items()}
   if values.pop("finite") < 1:
     raise NonFiniteError(
@@ -138,3 +146,11 @@ def _read(metrics: dict[str, Any], step: int) -> dict[str, float]:
       "--config.train.clip_norm=1."
     )
   return values
+
+
+def _sums(metrics: dict[str, Average] | None, step: int) -> Sums:
+  """Fetches sums since the last line of the log, if they are finite."""
+  if metrics is None:  # the line was written just now
+    return {}
+  _read(metrics, step)
+  return {k: (float(m.total), float(m.count)) for k, m in metrics.items()}
