@@ -6,7 +6,7 @@
 
 The same command on the same --workdir goes on where the last one stopped.
 Exit codes: 0 done, 2 a mistake that the message explains, 3 the loss was not
-finite, 143 asked to stop and saved.
+finite, 130 interrupted, 143 asked to stop and saved.
 """
 
 from __future__ import annotations
@@ -124,6 +124,12 @@ def cli(argv: list[str]) -> int:
   except errors.NonFiniteError as error:
     print(f"error: {error}", file=sys.stderr)
     return errors.EXIT_NON_FINITE
+  except KeyboardInterrupt:
+    print(
+      "interrupted; the same command goes on from the last checkpoint",
+      file=sys.stderr,
+    )
+    return errors.EXIT_INTERRUPTED
   except errors.Preempted as error:
     print(error, file=sys.stderr)
     return errors.EXIT_PREEMPTED

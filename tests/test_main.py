@@ -126,3 +126,14 @@ def test_help_explains_the_modes():
   assert code == 0, err
   for words in ("confounders:", "evaluate:", "--workdir", "context_emoji.py"):
     assert words in out
+
+
+def test_an_interruption_is_one_line(monkeypatch, capsys):
+  from causal_mlr_jax import main as program
+
+  def interrupt(argv):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(program, "parse_flags", interrupt)
+  assert program.cli(["main"]) == 130
+  assert "goes on from the last checkpoint" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
 EXIT_NON_FINITE = 3
+EXIT_INTERRUPTED = 130
 EXIT_PREEMPTED = 143
 
 
