@@ -72,6 +72,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     if mode == "confounders":
       progress.say(f"confounders: {folder.confounders}")
       return
+    folder.check_data(dataset.fingerprint)
     folder.save_config(config)
     parts = make_parts(context, dataset, side)
     folder.save_parameters(parts.state.params)

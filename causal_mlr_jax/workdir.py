@@ -19,6 +19,9 @@ from causal_mlr_jax.core import files, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 
+# Where the data lie may change; that they are the same is checked apart.
+MAY_DIFFER = ("config.data.dir",)
+
 
 class Workdir:
   """Names what a run's folder holds.
@@ -112,6 +115,28 @@ class Workdir:
     if jax.process_index() == 0 and not self.config.exists():
       files.write_json(self.config, as_json(config))
 
+  def check_data(self, fingerprint: str) -> None:
+    """Remembers the data of the run, and refuses other data later.
+
+    Args:
+      fingerprint: of the prepared data set.
+
+    Raises:
+      UserError: the run was started on other data.
+    """
+    path = self.path / "data.json"
+    if not path.exists():
+      if jax.process_index() == 0:
+        files.write_json(path, {"fingerprint": fingerprint})
+      return
+    found = files.read_json(path)["fingerprint"]
+    if found != fingerprint:
+      raise UserError(
+        f"The workdir {self.path} holds a run on other data: fingerprint "
+        f"{found} there, {fingerprint} in --config.data.dir. Set another "
+        "--workdir, or --config.data.dir to the data it was started on."
+      )
+
   def save_parameters(self, params: Tree) -> None:
     """Writes a table of all parameters to parameters.txt and says how many."""
     count = parameter_overview.count_parameters(params)
@@ -138,6 +163,6 @@ def differences(
     name = f"{prefix}.{key}"
     if isinstance(a, Mapping) and isinstance(b, Mapping):
       lines += differences(a, b, name)
-    elif a != b:
+    elif a != b and name not in MAY_DIFFER:
       lines.append(f"{name}: {a!r} there, {b!r} here")
   return lines

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -139,6 +140,19 @@ def test_another_configuration_in_the_same_workdir_is_refused(
   other = small.config("q2l", data_dir, **{"train.epochs": 3.0})
   with pytest.raises(UserError, match=r"train.epochs: 2.0 there, 3.0 here"):
     run.run(other, str(tmp_path), "train")
+
+
+def test_data_may_move_but_not_change(data_dir, tmp_path):
+  moved = tmp_path / "elsewhere"
+  shutil.copytree(data_dir, moved)
+  workdir = tmp_path / "run"
+  flags = {"train.epochs": 1.0, "data.test_splits": ("test",)}
+  run.run(small.config("baseline", data_dir, **flags), str(workdir), "train")
+  run.run(small.config("baseline", moved, **flags), str(workdir), "evaluate")
+  metadata = next(moved.rglob("metadata.json"))
+  metadata.write_text(metadata.read_text().replace("0.6", "0.7", 1))
+  with pytest.raises(UserError, match="on other data"):
+    run.run(small.config("baseline", moved, **flags), str(workdir), "train")
 
 
 def test_a_workdir_in_use_is_refused(data_dir, tmp_path):
