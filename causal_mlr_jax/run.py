@@ -35,6 +35,9 @@ from causal_mlr_jax.workdir import Workdir, as_json
 MODES = ("train", "confounders", "evaluate")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
+# Of the bootstrap that gives the standard errors of the report.
+RESAMPLES = 100
+
 
 def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   """Runs the stages of a mode, reusing what an earlier run has done.
@@ -219,6 +222,7 @@ def _score(
   predict_step: Any,
   variables: Tree,
   side: Side,
+  resamples: int = 0,
 ) -> dict[str, Any]:
   config = context.config
   scores, labels = predict.predict_split(
@@ -236,7 +240,7 @@ def _score(
     f"evaluating {split}",
   )
   return metrics_lib.compute(
-    scores, labels, dataset.labels, dataset.biased_pairs
+    scores, labels, dataset.labels, dataset.biased_pairs, resamples
   )
 
 
@@ -254,7 +258,9 @@ def evaluate(
     )
     variables = predict.evaluation_variables(state, config.evaluate.use_ema)
     metrics = {
-      split: _score(context, dataset, split, predict_step, variables, side)
+      split: _score(
+        context, dataset, split, predict_step, variables, side, RESAMPLES
+      )
       for split in config.data.test_splits
     }
   report = {

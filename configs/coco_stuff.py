@@ -1,4 +1,4 @@
-"""COCO-Stuff, the setting of the paper's main table (ResNet-50, 224 px).
+"""COCO-Stuff at 224 px with ResNet-50, as in the paper's main table.
 
   python -m causal_mlr_jax.main --config=configs/coco_stuff.py --workdir=DIR
 

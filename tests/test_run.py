@@ -51,6 +51,7 @@ def test_from_nothing_to_a_report_and_again(data_dir, tmp_path, capsys):
   for key in ("exclusive_map", "cooccur_map", "all_map"):
     assert 0 < test[key] <= 100
   assert test["images"] == 96
+  assert 0 < test["standard_error"]["all"] < 20
   assert len(test["per_label"]) == 32
   assert {"data", "confounders", "training"} <= set(report["seconds"])
   assert report["config"]["method"]["name"] == "causal"

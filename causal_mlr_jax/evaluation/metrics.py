@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.evaluation import exclusive_cooccur, thresholded
+from causal_mlr_jax.evaluation import (
+  bootstrap,
+  exclusive_cooccur,
+  thresholded,
+)
 from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
   check_scores,
@@ -24,6 +28,7 @@ def compute(
   labels_BN: np.ndarray,
   label_names: Sequence[str],
   biased_pairs: Pairs = (),
+  resamples: int = 0,
 ) -> dict[str, Any]:
   """Returns all metrics of a test set; percentages (0 to 100), None for NaN.
 
@@ -32,13 +37,15 @@ def compute(
     labels_BN: 1 where the image has the label, else 0.
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
+    resamples: of the bootstrap over images; 0 leaves `standard_error` out.
 
   Returns:
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;
     `top3_recall` with `all`, `exclusive`, `cooccur`; `op`, `or`, `of1`,
     `cp`, `cr`, `cf1` at probability 0.5, and the same with `_top3`;
-    `per_label` and `per_pair` by name; `skipped_labels`, `skipped_pairs`,
-    `warnings`; and `images`, a count.
+    `standard_error` over images of the mean APs `all`, `exclusive`,
+    `cooccur`; `per_label` and `per_pair` by name; `skipped_labels`,
+    `skipped_pairs`, `warnings`; and `images`, a count.
 
   Raises:
     UserError: shapes or names do not fit, scores are NaN or outside [0, 1],
@@ -59,15 +66,27 @@ def compute(
     "images": len(scores_BN),
     **_means(per_label, ap, recall),
     **_decisions(scores_BN, labels_BN),
+    **_standard_error(scores_BN, labels_BN, pairs, resamples),
     "per_label": per_label,
     "per_pair": _per_pair(pairs, names, pair_names, ap, recall),
-    "skipped_labels": skipped,
-    "skipped_pairs": {
-      "exclusive": [pair_names[i] for i in ap.skipped_exclusive],
-      "cooccur": [pair_names[i] for i in ap.skipped_cooccur],
-    },
-    "warnings": _warnings(skipped, ap, pair_names),
+    **_left_out(skipped, ap, pair_names),
   }
+
+
+def _standard_error(
+  scores_BN: np.ndarray, labels_BN: np.ndarray, pairs: Pairs, resamples: int
+) -> dict[str, dict[str, float | None]]:
+  if resamples == 0:
+    return {}
+  # A seed of its own: the same scores always give the same report.
+  errors = bootstrap.standard_errors(
+    scores_BN,
+    labels_BN,
+    pairs,
+    np.random.default_rng(0),
+    resamples=resamples,
+  )
+  return {"standard_error": {k: _percent(v) for k, v in errors.items()}}
 
 
 def _check_names(
@@ -172,6 +191,19 @@ def _per_pair(
       "negatives": int(ap.negatives[i]),
     }
     for i, (b, c) in enumerate(pairs)
+  }
+
+
+def _left_out(
+  skipped_labels: list[str], ap: PairResult, pair_names: list[str]
+) -> dict[str, Any]:
+  return {
+    "skipped_labels": skipped_labels,
+    "skipped_pairs": {
+      "exclusive": [pair_names[i] for i in ap.skipped_exclusive],
+      "cooccur": [pair_names[i] for i in ap.skipped_cooccur],
+    },
+    "warnings": _warnings(skipped_labels, ap, pair_names),
   }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.evaluation import metrics
+from causal_mlr_jax.evaluation import bootstrap, metrics
 
 
 def names(count):
@@ -100,3 +100,15 @@ def test_wrong_input_is_named(scores, label_names, message):
   scores = np.array(scores)
   with pytest.raises(UserError, match=message):
     metrics.compute(scores, np.zeros(scores.shape), label_names)
+
+
+def test_standard_errors_are_those_of_the_bootstrap_in_percent(rng):
+  labels = (rng.random((60, 3)) < 0.4).astype(np.float32)
+  scores = rng.random((60, 3))
+  found = metrics.compute(scores, labels, "abc", [(0, 1)], resamples=20)
+  want = bootstrap.standard_errors(
+    scores, labels, [(0, 1)], np.random.default_rng(0), resamples=20
+  )
+  for kind, value in found["standard_error"].items():
+    assert value == pytest.approx(100 * want[kind])
+  assert "standard_error" not in metrics.compute(scores, labels, "abc")
