@@ -158,7 +158,7 @@ def test_preparing_twice_gives_the_same_bytes(builder, tmp_path):
 def test_sizes(builder):
   assert {s: i.num_examples for s, i in builder.info.splits.items()} == SMALL
   sizes = {split: row[1] for split, row in context_emoji.SPLITS.items()}
-  assert list(sizes.values()) == [3000, 1000, 4000, 2000]
+  assert list(sizes.values()) == [3000, 1000, 6000, 2000]
   assert tfds.builder("context_emoji").builder_config.name == "default"
 
 

@@ -105,7 +105,7 @@ SHIFT_B, SHIFT_C, SHIFT_OTHERS, SHIFT_OCCASIONS = 3, 5, 1, 2
 SPLITS = {
   "train": ("train", 3000, 96),
   "validation": ("train", 1000, 48),
-  "test": ("train", 4000, 96),
+  "test": ("train", 6000, 96),
   "test_shifted": ("shifted", 2000, 48),
 }
 
@@ -194,9 +194,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   """
 
   name = "context_emoji"
-  VERSION = tfds.core.Version("1.0.0")
+  VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS: ClassVar = [
-    tfds.core.BuilderConfig(name="default", description="10,000 images."),
+    tfds.core.BuilderConfig(name="default", description="12,000 images."),
     tfds.core.BuilderConfig(
       name="small", description="The first images of each split, for tests."
     ),
