@@ -30,9 +30,10 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
-  ["train", "confounders", "evaluate"],
+  ["train", "confounders", "import", "evaluate"],
   "train: everything, prepare data, confounders, train, evaluate, report. "
   "confounders: prepare data and confounders, and stop. "
+  "import: make a checkpoint of the weights in --config.init_from, and stop. "
   "evaluate: score the best checkpoint of the workdir and report.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(

@@ -18,6 +18,7 @@ from clu import parameter_overview
 from causal_mlr_jax.core import files, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
+from causal_mlr_jax.data.dataset import Dataset
 
 # Where the data lie may change; that they are the same is checked apart.
 MAY_DIFFER = ("config.data.dir",)
@@ -39,9 +40,19 @@ class Workdir:
     return self.path / "config.json"
 
   @property
+  def data(self) -> pathlib.Path:
+    """The fingerprint of the data, and the labels in their order."""
+    return self.path / "data.json"
+
+  @property
   def confounders(self) -> pathlib.Path:
     """The folder of centres, prior and provenance."""
     return self.path / "confounders"
+
+  @property
+  def side_inputs(self) -> pathlib.Path:
+    """The folder of what was made from the training labels."""
+    return self.path / "side_inputs"
 
   @property
   def checkpoints(self) -> pathlib.Path:
@@ -115,26 +126,41 @@ class Workdir:
     if jax.process_index() == 0 and not self.config.exists():
       files.write_json(self.config, as_json(config))
 
-  def check_data(self, fingerprint: str) -> None:
-    """Remembers the data of the run, and refuses other data later.
+  def need_checkpoint(self) -> None:
+    """Checks that there is a checkpoint.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not self.is_trained():
+      raise UserError(
+        f"There is no checkpoint in {self.checkpoints} to evaluate; train "
+        "first with --mode=train, or set --workdir to the folder of a run."
+      )
+
+  def check_data(self, dataset: Dataset) -> None:
+    """Remembers the data and the labels of the run; refuses others later.
 
     Args:
-      fingerprint: of the prepared data set.
+      dataset: prepared.
 
     Raises:
       UserError: the run was started on other data.
     """
-    path = self.path / "data.json"
-    if not path.exists():
+    if not self.data.exists():
       if jax.process_index() == 0:
-        files.write_json(path, {"fingerprint": fingerprint})
+        known = {
+          "fingerprint": dataset.fingerprint,
+          "labels": list(dataset.labels),
+        }
+        files.write_json(self.data, known)
       return
-    found = files.read_json(path)["fingerprint"]
-    if found != fingerprint:
+    found = files.read_json(self.data)["fingerprint"]
+    if found != dataset.fingerprint:
       raise UserError(
         f"The workdir {self.path} holds a run on other data: fingerprint "
-        f"{found} there, {fingerprint} in --config.data.dir. Set another "
-        "--workdir, or --config.data.dir to the data it was started on."
+        f"{found} there, {dataset.fingerprint} in --config.data.dir. Set "
+        "another --workdir, or --config.data.dir to the data it was started on."
       )
 
   def save_parameters(self, params: Tree) -> None:

@@ -10,6 +10,17 @@ import ml_collections
 # One line a method: the fields of its `Head`, see `methods/<name>.py`.
 METHODS = {
   "baseline": {"pooling": "gap"},
+  "cam_based": {
+    "overlap_weight": 0.1,  # of the overlap of a pair's activation maps
+    "reference_weight": 0.01,  # of their distance to the first network's
+  },
+  "feature_split": {
+    "split": "half",  # random
+    "window": 10,  # batches that the context channels' mean is taken over
+    "min_weight": 3.0,  # of a label without its context; DeepFashion: 5
+    "weighted": True,
+    "variant": "corrected",  # published
+  },
   "q2l": {
     "embed_dim": 2048,
     "num_heads": 4,
@@ -18,6 +29,31 @@ METHODS = {
     "num_decoder_layers": 2,
     "dropout": 0.1,
     "input_projection": False,
+  },
+  "c_tran": {
+    "embed_dim": 2048,
+    "num_heads": 4,
+    "hidden": 2048,
+    "num_layers": 3,
+    "dropout": 0.1,
+    "input_projection": False,
+    "use_state": True,  # tokens say which labels are known
+    "known_labels": 0.0,  # part of each image's labels known at test
+    "variant": "corrected",  # published
+  },
+  "ml_gcn": {
+    "hidden": 1024,
+    "threshold": 0.4,  # conditional probability that makes an edge
+    "reweight": 0.25,  # what a label's neighbours weigh together
+    "variant": "corrected",  # published
+    "window": 14,  # positions a side that 'published' pools
+  },
+  "ssgrl": {
+    "joint_dim": 1024,  # in which positions and words meet
+    "output_dim": 2048,
+    "steps": 3,  # of message passing
+    "pool": 2,  # side of the windows that are averaged first
+    "variant": "corrected",  # published
   },
   "causal": {
     "embed_dim": 512,
@@ -37,6 +73,20 @@ METHODS = {
   },
 }
 
+# The fields of each loss, see `losses/<name>.py`.
+LOSSES = {
+  "binary_cross_entropy": {},
+  "asymmetric": {
+    "gamma_positive": 0.0,
+    "gamma_negative": 2.0,
+    "clip": 0.0,  # shift of the probability of negatives
+    "focusing_gradient": False,
+    "eps": 0.0,  # published programs clamp probabilities at 1e-5 or 1e-8
+    "clamp_above": False,
+  },
+  "focal": {"alpha": 0.25, "gamma": 2.0},
+}
+
 # The fields of each `Backbone`, see `backbones/<name>.py`.
 BACKBONES = {
   "resnet": {
@@ -48,6 +98,15 @@ BACKBONES = {
     "frozen_batch_norm": False,
   },
   "efficientnet_lite": {"variant": "lite0", "frozen_batch_norm": False},
+  "beit3": {
+    "size": "base",  # large
+    "embed_dim": 0,  # this and the next three: 0 takes that of the size
+    "num_layers": 0,
+    "num_heads": 0,
+    "hidden": 0,
+    "patch_size": 16,
+    "final_norm": True,  # False for files without: `_in1k`, VQA, timm
+  },
 }
 
 
@@ -59,6 +118,22 @@ def named(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
 
     raise unknown_name(f"{kind} (a line of configs/common.py)", name, table)
   return ml_collections.ConfigDict({"name": name} | table[name])
+
+
+def loss(
+  name: str, reduction: str = "mean", scale: float = 1.0
+) -> ml_collections.ConfigDict:
+  """Returns a loss's section.
+
+  Args:
+    name: a key of `LOSSES`.
+    reduction: 'mean'; 'batch_sum', over examples of the mean over labels;
+      'sum', over both. Of the global batch.
+    scale: factor.
+  """
+  config = named("loss", LOSSES, name)
+  config.reduction, config.scale = reduction, scale
+  return config
 
 
 def backbone(name: str, pretrained: str = "") -> ml_collections.ConfigDict:
@@ -87,8 +162,27 @@ def get_config(
   config.dtype = "auto"  # of activations: bfloat16 on GPU and TPU, else float32
   config.method = named("method", METHODS, method)
   config.backbone = backbone(backbone_name)
-  config.loss = "binary_cross_entropy"  # a file of `losses`
+  config.loss = loss("binary_cross_entropy")
   config.data = data()
+  # Weights to start from: a torch .pth, a .safetensors, or the workdir of a
+  # run; of the backbone alone or of the whole model. See the README.
+  config.init_from = ""
+  config.init_allow_missing = ()  # patterns of our paths that may stay random
+  config.init_allow_unused = ()  # patterns of the file's keys to leave out
+  # The file's order of the labels: auto (that of the published program, of the
+  # run), dataset, alphabetical.
+  config.init_label_order = "auto"
+  config.side_inputs = ml_collections.ConfigDict(
+    {
+      "glove": "",  # a GloVe text file; '': embeddings from the training labels
+      "embedding_dim": 300,  # of the latter, at most one a label is not 0
+    }
+  )
+  # What differs in the training that comes first (ccd, cam_based,
+  # feature_split), keys of `train`.
+  config.first_stage = ml_collections.ConfigDict(
+    {"epochs": 6.0, "learning_rate": 1e-4}
+  )
   config.confounders = confounders()
   config.train = train()
   config.evaluate = ml_collections.ConfigDict(
@@ -144,11 +238,20 @@ def train() -> ml_collections.ConfigDict:
     {
       "batch_size": 64,  # global
       "epochs": 80.0,
+      # adamw: decay apart from the gradient; adam, sgd: decay in it (L2)
+      "optimizer": "adamw",
       "learning_rate": 1e-4,  # at the peak
-      "schedule": "one_cycle",  # cosine
-      "warmup": 0.2,  # part of the steps in which the rate rises
+      "schedule": "one_cycle",  # cosine | constant | step
+      # one_cycle, cosine: part of the steps in which the rate rises
+      "warmup": 0.2,
+      # step: parts of the whole training at which the rate is multiplied
+      "step_at": (),
+      "step_factor": 0.1,
       "adam_b1": 0.9,
       "adam_b2": 0.999,
+      "momentum": 0.9,  # sgd
+      # one_cycle: beta1 or momentum goes 0.95, 0.85, 0.95 against the rate
+      "cycle_momentum": False,
       "weight_decay": 1e-2,
       # Ordered (regex, factor) over parameter paths such as
       # 'head/decoder/query'; the first full match wins and every parameter

@@ -16,7 +16,7 @@ LAYERS = {
   "confounders": 2,
   "methods": 2,
   "training": 3,
-  "weights": 3,
+  "weights": 4,
   "evaluation": 3,
   "reports": 4,
 }

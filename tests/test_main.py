@@ -44,7 +44,7 @@ MISTAKES = {
   ),
   "variant": ([EMOJI, "--config.data.variant=smal"], "Did you mean 'small'"),
   "backbone": ([EMOJI, "--config.backbone.name=resnets"], "'resnet'"),
-  "loss": ([EMOJI, "--config.loss=bce"], "binary_cross_entropy"),
+  "loss": ([EMOJI, "--config.loss.name=bce"], "binary_cross_entropy"),
   "dtype": ([EMOJI, "--config.dtype=float16"], "bfloat16"),
   "schedule": ([EMOJI, "--config.train.schedule=linear"], "one_cycle"),
   "kind": ([EMOJI, "--config.confounders.kind=kmean"], "'kmeans'"),

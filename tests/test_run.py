@@ -13,6 +13,7 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import NonFiniteError, Preempted, UserError
 from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.training.writer import Writer
+from causal_mlr_jax.workdir import as_json
 from tests import small
 
 
@@ -136,7 +137,7 @@ def test_another_configuration_in_the_same_workdir_is_refused(
   data_dir, tmp_path
 ):
   (tmp_path / "config.json").write_text(
-    json.dumps(run.as_json(small.config("q2l", data_dir)))
+    json.dumps(as_json(small.config("q2l", data_dir)))
   )
   other = small.config("q2l", data_dir, **{"train.epochs": 3.0})
   with pytest.raises(UserError, match=r"train.epochs: 2.0 there, 3.0 here"):

@@ -78,6 +78,31 @@ def pmapped(
   return jax.jit(mapped, donate_argnums=donate_argnums)
 
 
+def axis_size(axis_name: str | None = AXIS) -> int:
+  """Returns the size of a mapped axis, 1 where it is not bound."""
+  if axis_name is None:
+    return 1
+  try:
+    return jax.lax.axis_size(axis_name)
+  except NameError:  # JAX's word for an axis that no map has bound
+    return 1
+
+
+def axis_sum(tree: Tree, axis_name: str | None = AXIS) -> Tree:
+  """Sums over a mapped axis; without a gradient, itself where not bound.
+
+  The gradient is cut because of what it would be: a step takes the mean over
+  devices of its own gradients (see `pmapped`), and the transpose of a sum
+  over devices sums once more.
+
+  Args:
+    tree: of arrays, each device's own.
+    axis_name: of the axis.
+  """
+  tree = jax.lax.stop_gradient(tree)
+  return jax.lax.psum(tree, axis_name) if axis_size(axis_name) > 1 else tree
+
+
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
   """Puts a copy of every host array of `tree` on each device."""
   sharding = NamedSharding(mesh, REPLICATED)

@@ -12,6 +12,14 @@ MADE_BY = {
   "confounders": "run with --mode=confounders",
   "context_share": "train with the confounders of the training split, which "
   "--mode=confounders makes",
+  "cooccurrence": "--mode=train counts it over the training labels",
+  "label_embeddings": "--mode=train makes them from the training labels, or "
+  "reads --config.side_inputs.glove",
+  "biased_pairs": "they belong to the data set; --mode=train takes them there",
+  "label_state": "--mode=train draws it, see --config.method.known_labels",
+  "labels": "training alone has them, with --mode=train",
+  "label_prototypes": "--mode=train makes them with a first training",
+  "reference": "--mode=train makes it with a first training",
 }
 
 

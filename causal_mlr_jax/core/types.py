@@ -60,3 +60,20 @@ class Confounders(NamedTuple):
 
   centres_KC: Array
   prior_K: Array
+
+
+class Cooccurrence(NamedTuple):
+  """How often labels stand together in a training set.
+
+  Attributes:
+    counts_NN: images with both labels, float32; the diagonal is 0.
+    nums_N: images with each label, float32.
+  """
+
+  counts_NN: Array
+  nums_N: Array
+
+  def conditional(self) -> Array:
+    """Returns P(column | row) [N, N], 0 in the row of an absent label."""
+    nums_N1 = self.nums_N[:, None]
+    return self.counts_NN / jax.numpy.maximum(nums_N1, 1)

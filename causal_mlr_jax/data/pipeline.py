@@ -8,7 +8,7 @@ last batch has mask 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import grain
 import jax
@@ -21,6 +21,9 @@ from causal_mlr_jax.data.dataset import Dataset
 # bring nothing on small images.
 THREADS = 4
 PREFETCH = 64
+# A further entry of an example, from its index in the split, its labels [N]
+# and its random generator.
+Extra = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
 
 
 def train_batches(
@@ -29,7 +32,7 @@ def train_batches(
   preprocess: str,
   batch_size: int,
   seed: int,
-  tables: Mapping[str, np.ndarray] | None = None,
+  extras: Mapping[str, Extra] | None = None,
 ) -> grain.DatasetIterator:
   """Returns an endless iterator of this process's part of the batches.
 
@@ -39,19 +42,18 @@ def train_batches(
     preprocess: see `preprocess`.
     batch_size: of the global batch; the processes must divide it.
     seed: of the order and of the augmentation.
-    tables: further arrays [M, ...], one row an example of the split; a
-      batch carries its rows under the same name.
+    extras: further entries of a batch by name, see `Extra`.
 
   Returns:
     An iterator with `get_state` and `set_state` over dicts `image` uint8
-    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and the tables.
+    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and the extras.
   """
   source = dataset.source(split)
   op = preprocess_lib.parse(preprocess)
   processes, process = jax.process_count(), jax.process_index()
 
   def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return _example(source[index], index, op, rng, tables)
+    return _example(source[index], index, op, rng, extras)
 
   return iter(
     grain.MapDataset.range(len(source))
@@ -73,6 +75,7 @@ def evaluation_batches(
   split: str,
   preprocess: str,
   batch_size: int,
+  extras: Mapping[str, Extra] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Iterates once over a split, in order, the last batch padded.
 
@@ -81,6 +84,8 @@ def evaluation_batches(
     split: which split.
     preprocess: see `preprocess`; must make no random choice.
     batch_size: of the global batch; the processes must divide it.
+    extras: as of `train_batches`; their random choices depend on the
+      example's index alone.
 
   Returns:
     An iterator over dicts as of `train_batches`; `mask` is 0 on padding.
@@ -94,7 +99,7 @@ def evaluation_batches(
   def load(place: int) -> dict[str, np.ndarray]:
     index = min(place, size - 1)
     rng = np.random.default_rng(index)
-    example = _example(source[index], index, op, rng, None)
+    example = _example(source[index], index, op, rng, extras)
     return example | {"mask": np.float32(place < size)}
 
   return iter(
@@ -118,12 +123,14 @@ def _example(
   index: int,
   op: preprocess_lib.Op,
   rng: np.random.Generator,
-  tables: Mapping[str, np.ndarray] | None,
+  extras: Mapping[str, Extra] | None,
 ) -> dict[str, np.ndarray]:
-  rows = {name: table[index] for name, table in (tables or {}).items()}
-  return rows | {
-    "image": op(record["image"], rng),
-    "labels": np.asarray(record["labels"], np.float32),
+  image = op(record["image"], rng)
+  labels = np.asarray(record["labels"], np.float32)
+  more = {k: f(index, labels, rng) for k, f in (extras or {}).items()}
+  return more | {
+    "image": image,
+    "labels": labels,
     "mask": np.float32(1),
     "index": np.int32(index),
   }

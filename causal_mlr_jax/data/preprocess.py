@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import inspect
 import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,14 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-
-Op = Callable[[Any, np.random.Generator], np.ndarray]
-Factory = Callable[..., Op]
+from causal_mlr_jax.data import augment
+from causal_mlr_jax.data.image_ops import (
+  Factory,
+  Op,
+  cropped,
+  random_place,
+  resized,
+)
 
 
 def decode() -> Op:
@@ -37,14 +41,10 @@ def decode() -> Op:
 
 def resize(height: int, width: int = 0) -> Op:
   """Resizes to height x width (square by default), bilinear, antialiased."""
-  size = (width or height, height)
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del rng
-    if image.shape[:2] == (size[1], size[0]):
-      return image
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    return resized(image, height, width or height)
 
   return op
 
@@ -53,9 +53,10 @@ def resize_small(size: int) -> Op:
   """Resizes so that the shorter side is `size`, keeping the proportions."""
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
     height, width = image.shape[:2]
     scale = size / min(height, width)
-    return resize(round(height * scale), round(width * scale))(image, rng)
+    return resized(image, round(height * scale), round(width * scale))
 
   return op
 
@@ -66,7 +67,7 @@ def central_crop(size: int) -> Op:
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del rng
     top, left = ((n - size) // 2 for n in image.shape[:2])
-    return _crop(image, top, left, size)
+    return cropped(image, top, left, size, size)
 
   return op
 
@@ -78,8 +79,7 @@ def random_crop(size: int, padding: int = 0) -> Op:
     if padding:
       pad = ((padding, padding), (padding, padding), (0, 0))
       image = np.pad(image, pad, mode="reflect")
-    top, left = (int(rng.integers(n - size + 1)) for n in image.shape[:2])
-    return _crop(image, top, left, size)
+    return random_place(image, size, rng)
 
   return op
 
@@ -100,9 +100,9 @@ def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
       if 0 < w <= width and 0 < h <= height:
         top = int(rng.integers(height - h + 1))
         left = int(rng.integers(width - w + 1))
-        image = image[top : top + h, left : left + w]
-        return resize(size)(image, rng)
-    return resize(size)(central_crop(min(height, width))(image, rng), rng)
+        return resized(cropped(image, top, left, h, w), size, size)
+    square = central_crop(min(height, width))(image, rng)
+    return resized(square, size, size)
 
   return op
 
@@ -126,6 +126,10 @@ OPS: dict[str, Factory] = {
     random_crop,
     random_resized_crop,
     flip_lr,
+    augment.multi_scale_crop,
+    augment.random_choice_crop,
+    augment.rand_augment,
+    augment.cutout,
   )
 }
 
@@ -161,13 +165,12 @@ def _parse_one(part: str, text: str) -> Op:
   if name not in OPS:
     raise unknown_name("preprocessing op", name, OPS)
   try:
-    inspect.signature(OPS[name]).bind(*args, **kwargs)
+    return OPS[name](*args, **kwargs)
   except TypeError as error:
     raise UserError(
       f"Preprocessing {text!r}: {name}{inspect.signature(OPS[name])} does not "
       f"take the arguments of {part!r}: {error}."
     ) from error
-  return OPS[name](*args, **kwargs)
 
 
 def _call(node: ast.expr) -> tuple[str, list[Any], dict[str, Any]]:
@@ -178,13 +181,3 @@ def _call(node: ast.expr) -> tuple[str, list[Any], dict[str, Any]]:
     kwargs = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
     return node.func.id, args, kwargs
   raise ValueError("not a call")
-
-
-def _crop(image: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
-  if min(image.shape[:2]) < size:
-    raise UserError(
-      f"Preprocessing: cannot crop {size} from an image of "
-      f"{image.shape[0]} x {image.shape[1]}; resize first, for example with "
-      f"'resize_small({size})'."
-    )
-  return image[top : top + size, left : left + size]

@@ -40,6 +40,7 @@ def standard_errors(
   generator: np.random.Generator,
   *,
   resamples: int = 100,
+  valid_BN: np.ndarray | None = None,
 ) -> dict[str, float]:
   """Returns bootstrap standard errors over images of three mean APs.
 
@@ -52,6 +53,7 @@ def standard_errors(
     pairs: (b, c) label indices; may be empty.
     generator: source of the draws.
     resamples: how many draws, at least 2.
+    valid_BN: False marks entries to leave out.
 
   Returns:
     `all`, `exclusive` and `cooccur`, as fractions; NaN without pairs.
@@ -59,7 +61,7 @@ def standard_errors(
   Raises:
     UserError: see `check_scores` and `check_pairs`.
   """
-  scores_BN, labels_BN, _ = check_scores(scores_BN, labels_BN)
+  scores_BN, labels_BN, valid_BN = check_scores(scores_BN, labels_BN, valid_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
   if resamples < 2:
     raise UserError(f"resamples = {resamples}: expected at least 2.")
@@ -70,7 +72,7 @@ def standard_errors(
   ).T.copy()
 
   def error(kind: str) -> float:
-    problems = _problems(kind, scores_BN, labels_BN, pairs)
+    problems = _problems(kind, scores_BN, labels_BN, valid_BN, pairs)
     ap = [
       weighted_average_precision(s, positive, counts_BR * keep[:, None])
       for s, positive, keep in problems
@@ -85,15 +87,18 @@ def standard_errors(
 
 
 def _problems(
-  kind: str, scores_BN: np.ndarray, labels_BN: np.ndarray, pairs: np.ndarray
+  kind: str,
+  scores_BN: np.ndarray,
+  labels_BN: np.ndarray,
+  valid_BN: np.ndarray,
+  pairs: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
   """Yields scores, positives and images to keep, one a label or a pair."""
   if kind == "all":
-    keep_B = np.ones(len(scores_BN), bool)
     for n in range(scores_BN.shape[1]):
-      yield scores_BN[:, n], labels_BN[:, n], keep_B
+      yield scores_BN[:, n], labels_BN[:, n], valid_BN[:, n]
     return
-  split = groups(labels_BN, pairs)
+  split = groups(labels_BN, pairs, valid_BN)
   group = getattr(split, kind)
   for i, (b, _) in enumerate(pairs):
     yield scores_BN[:, b], group[:, i], group[:, i] | split.other[:, i]

@@ -99,12 +99,15 @@ def check_pairs(pairs: Pairs, num_labels: int) -> np.ndarray:
   return array.astype(np.int64)
 
 
-def groups(labels_BN: np.ndarray, pairs: Pairs) -> Groups:
+def groups(
+  labels_BN: np.ndarray, pairs: Pairs, valid_BN: np.ndarray | None = None
+) -> Groups:
   """Splits the images into exclusive, co-occur and other for each pair.
 
   Args:
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
+    valid_BN: an image whose entry of b is False is in none of the three.
 
   Raises:
     UserError: a pair is not two labels of the N.
@@ -112,7 +115,10 @@ def groups(labels_BN: np.ndarray, pairs: Pairs) -> Groups:
   positives_BN = np.asarray(labels_BN) == 1
   pairs = check_pairs(pairs, positives_BN.shape[1])
   label, context = positives_BN[:, pairs[:, 0]], positives_BN[:, pairs[:, 1]]
-  return Groups(label & ~context, label & context, ~label)
+  valid = True if valid_BN is None else valid_BN[:, pairs[:, 0]]
+  return Groups(
+    label & ~context & valid, label & context & valid, ~label & valid
+  )
 
 
 def pair_average_precision(
@@ -121,6 +127,7 @@ def pair_average_precision(
   pairs: Pairs,
   *,
   interpolated: bool = False,
+  valid_BN: np.ndarray | None = None,
 ) -> PairResult:
   """Returns the AP of each pair's label b, on exclusive and on co-occur.
 
@@ -129,6 +136,7 @@ def pair_average_precision(
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
     interpolated: take the monotone envelope; the published protocol does not.
+    valid_BN: False marks entries to leave out.
 
   Returns:
     Fractions; NaN, and skipped in the mean, where a group is empty.
@@ -138,7 +146,7 @@ def pair_average_precision(
   """
   scores_BN, labels_BN, _ = check_scores(scores_BN, labels_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
-  split = groups(labels_BN, pairs)
+  split = groups(labels_BN, pairs, valid_BN)
   ap = np.empty((2, len(pairs)))
   for i, (b, _) in enumerate(pairs):
     for row, group in enumerate((split.exclusive, split.cooccur)):
@@ -153,7 +161,11 @@ def pair_average_precision(
 
 
 def pair_topk_recall(
-  scores_BN: np.ndarray, labels_BN: np.ndarray, pairs: Pairs, k: int = 3
+  scores_BN: np.ndarray,
+  labels_BN: np.ndarray,
+  pairs: Pairs,
+  k: int = 3,
+  valid_BN: np.ndarray | None = None,
 ) -> PairResult:
   """Returns the top-k recall of each pair's b, on exclusive and co-occur.
 
@@ -165,13 +177,14 @@ def pair_topk_recall(
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
     k: how many labels an image may name.
+    valid_BN: False marks entries to leave out.
 
   Raises:
     UserError: see `check_scores` and `check_pairs`.
   """
   scores_BN, labels_BN, _ = check_scores(scores_BN, labels_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
-  split = groups(labels_BN, pairs)
+  split = groups(labels_BN, pairs, valid_BN)
   hits = topk_mask(scores_BN, k)[:, pairs[:, 0]]
   recalls = [
     (hits & group).sum(0) / np.maximum(group.sum(0), 1)

@@ -29,6 +29,7 @@ def compute(
   label_names: Sequence[str],
   biased_pairs: Pairs = (),
   resamples: int = 0,
+  valid_BN: np.ndarray | None = None,
 ) -> dict[str, Any]:
   """Returns all metrics of a test set; percentages (0 to 100), None for NaN.
 
@@ -38,6 +39,8 @@ def compute(
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
     resamples: of the bootstrap over images; 0 leaves `standard_error` out.
+    valid_BN: False marks entries that no metric counts, such as labels that
+      the method was told.
 
   Returns:
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;
@@ -52,29 +55,51 @@ def compute(
       labels are neither 0 nor 1, or a pair is not two of the labels.
   """
   names = _check_names(label_names, np.shape(scores_BN))
-  scores_BN, labels_BN, _ = check_scores(
-    scores_BN, labels_BN, label_names=names
+  scores_BN, labels_BN, valid_BN = check_scores(
+    scores_BN, labels_BN, valid_BN, names
   )
   _check_probabilities(scores_BN)
+  # Where ranks and thresholds count, an entry left out is no answer: lowest.
+  scores_BN = np.where(valid_BN, scores_BN, 0)
   pairs = exclusive_cooccur.check_pairs(biased_pairs, len(names))
   pair_names = [f"{names[b]} <- {names[c]}" for b, c in pairs]
-  per_label = _per_label(scores_BN, labels_BN, names)
+  per_label = _per_label(scores_BN, labels_BN, valid_BN, names)
   skipped = [name for name, row in per_label.items() if row["ap"] is None]
-  ap = exclusive_cooccur.pair_average_precision(scores_BN, labels_BN, pairs)
-  recall = exclusive_cooccur.pair_topk_recall(scores_BN, labels_BN, pairs, TOP)
+  ap, recall = _pairs(scores_BN, labels_BN, valid_BN, pairs)
   return {
     "images": len(scores_BN),
     **_means(per_label, ap, recall),
     **_decisions(scores_BN, labels_BN),
-    **_standard_error(scores_BN, labels_BN, pairs, resamples),
+    **_standard_error(scores_BN, labels_BN, valid_BN, pairs, resamples),
     "per_label": per_label,
     "per_pair": _per_pair(pairs, names, pair_names, ap, recall),
     **_left_out(skipped, ap, pair_names),
   }
 
 
+def _pairs(
+  scores_BN: np.ndarray,
+  labels_BN: np.ndarray,
+  valid_BN: np.ndarray,
+  pairs: Pairs,
+) -> tuple[PairResult, PairResult]:
+  """Returns average precision and top-k recall of the pairs."""
+  return (
+    exclusive_cooccur.pair_average_precision(
+      scores_BN, labels_BN, pairs, valid_BN=valid_BN
+    ),
+    exclusive_cooccur.pair_topk_recall(
+      scores_BN, labels_BN, pairs, TOP, valid_BN
+    ),
+  )
+
+
 def _standard_error(
-  scores_BN: np.ndarray, labels_BN: np.ndarray, pairs: Pairs, resamples: int
+  scores_BN: np.ndarray,
+  labels_BN: np.ndarray,
+  valid_BN: np.ndarray,
+  pairs: Pairs,
+  resamples: int,
 ) -> dict[str, dict[str, float | None]]:
   if resamples == 0:
     return {}
@@ -85,6 +110,7 @@ def _standard_error(
     pairs,
     np.random.default_rng(0),
     resamples=resamples,
+    valid_BN=valid_BN,
   )
   return {"standard_error": {k: _percent(v) for k, v in errors.items()}}
 
@@ -141,10 +167,15 @@ def _mean(per_label: dict[str, dict[str, Any]], key: str) -> float | None:
 
 
 def _per_label(
-  scores_BN: np.ndarray, labels_BN: np.ndarray, names: list[str]
+  scores_BN: np.ndarray,
+  labels_BN: np.ndarray,
+  valid_BN: np.ndarray,
+  names: list[str],
 ) -> dict[str, dict[str, Any]]:
-  ap_N = average_precision(scores_BN, labels_BN)
-  smooth_N = average_precision(scores_BN, labels_BN, interpolated=True)
+  ap_N = average_precision(scores_BN, labels_BN, valid_BN=valid_BN)
+  smooth_N = average_precision(
+    scores_BN, labels_BN, interpolated=True, valid_BN=valid_BN
+  )
   recall_N = thresholded.topk_recall(scores_BN, labels_BN, TOP)
   return {
     name: {

@@ -1,1 +1,1 @@
-"""Losses: pure functions, one value an example."""
+"""Losses: pure functions, one value an example and label."""

@@ -1,4 +1,4 @@
-"""Binary cross-entropy, the mean over labels."""
+"""Binary cross-entropy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from causal_mlr_jax.core.types import Array
 
 
 def loss(logits_BN: Array, labels_BN: Array) -> Array:
-  """Returns the cross-entropy of each example [B], averaged over labels.
+  """Returns the cross-entropy of each example and label, [B, N].
 
-  Equal to torch's MultiLabelSoftMarginLoss without its mean over the batch.
+  Its mean over both axes is torch's MultiLabelSoftMarginLoss.
   """
-  return optax.sigmoid_binary_cross_entropy(logits_BN, labels_BN).mean(-1)
+  return optax.sigmoid_binary_cross_entropy(logits_BN, labels_BN)

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Features, Output, Side
 from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.label_linear import symmetric_uniform
-from causal_mlr_jax.nn.pooling import global_pool
+from causal_mlr_jax.nn.pooled_classifier import PooledClassifier
 
 NEEDS: tuple[str, ...] = ()
 loss, scores = single_logits.loss, single_logits.scores
@@ -35,16 +34,7 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N] and, in `aux`, class activation maps [B, N, P]."""
     del side, train
-    map_BHWC = features.maps["final"]
-    pooled_BC = global_pool(map_BHWC, self.pooling)
-    channels = pooled_BC.shape[-1]
-    init = symmetric_uniform(channels**-0.5)
-    kernel_CN = self.param("kernel", init, (channels, self.num_labels))
-    bias_N = self.param("bias", init, (self.num_labels,))
-    logits_BN = pooled_BC @ kernel_CN + bias_N[None]
-    batch, height, width, _ = map_BHWC.shape
-    map_BPC = map_BHWC.reshape(batch, height * width, channels)
-    cam_BNP = jnp.einsum(
-      "BPC,CN->BNP", map_BPC, kernel_CN.astype(map_BPC.dtype)
+    found = PooledClassifier(self.num_labels, self.pooling, name="classifier")(
+      features.maps["final"]
     )
-    return Output(logits_BN, {"attention": cam_BNP})
+    return Output(found.logits_BN, {"attention": found.cam_BNP})

@@ -207,7 +207,7 @@ def loss(
     output: of the head.
     batch: with `labels` [B, N].
     side: not used.
-    criterion: per-example loss of logits and labels, [B].
+    criterion: loss of each example and label, from logits and labels [B, N].
   """
   del side
   aux, labels = output.aux, batch["labels"]

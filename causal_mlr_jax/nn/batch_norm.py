@@ -13,17 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.types import Array
-
-
-def _devices(axis_name: str | None) -> int:
-  """Returns the size of the axis, 1 where it is not bound."""
-  if axis_name is None:
-    return 1
-  try:
-    return lax.axis_size(axis_name)
-  except NameError:  # JAX's word for an axis that no map has bound
-    return 1
 
 
 class BatchNorm(nn.Module):
@@ -76,7 +67,7 @@ class BatchNorm(nn.Module):
   ) -> tuple[Array, Array]:
     """Returns mean and biased variance, and moves the running ones."""
     axes = tuple(range(x.ndim - 1))
-    devices = _devices(self.axis_name)
+    devices = parallel.axis_size(self.axis_name)
 
     def average(v: Array) -> Array:
       v = v.mean(axes, keepdims=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn import position
+from causal_mlr_jax.nn.tokens import map_tokens
 from causal_mlr_jax.nn.transformer import (
   LAYER_NORM_EPS,
   DecoderLayer,
@@ -61,7 +61,9 @@ class LabelDecoder(nn.Module):
     Raises:
       UserError: C differs from D and there is no input projection.
     """
-    memory = self._memory(map_BHWC)
+    memory = map_tokens(
+      map_BHWC, self.embed_dim, self.input_projection, self.dtype
+    )
     place = position.sine_2d(*map_BHWC.shape[1:3], self.embed_dim)
     place = jnp.asarray(place, self.dtype)
     query = query_ND.astype(self.dtype)
@@ -85,17 +87,3 @@ class LabelDecoder(nn.Module):
       )(x, query, memory, place, train=train)
     norm = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")
     return norm(x), aux | {"memory": memory}
-
-  def _memory(self, map_BHWC: Array) -> Array:
-    """Flattens the map and brings it to the decoder's width, [B, P, D]."""
-    batch, height, width, channels = map_BHWC.shape
-    memory = map_BHWC.reshape(batch, height * width, channels)
-    if self.input_projection:
-      return nn.Dense(self.embed_dim, dtype=self.dtype, name="project")(memory)
-    if channels != self.embed_dim:
-      raise UserError(
-        f"method.embed_dim = {self.embed_dim} differs from the feature map's "
-        f"{channels} channels; set method.input_projection=True, or "
-        f"method.embed_dim={channels}."
-      )
-    return memory

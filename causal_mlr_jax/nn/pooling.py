@@ -22,5 +22,10 @@ def global_pool(map_BHWC: Array, pooling: str) -> Array:
   if pooling == "gap":
     return map_BHWC.mean(axis=(1, 2))
   if pooling == "gmp":
-    return map_BHWC.max(axis=(1, 2))
+    batch, height, width, channels = map_BHWC.shape
+    map_BPC = map_BHWC.reshape(batch, height * width, channels)
+    # Of equal values the first alone gets the gradient, as in the published
+    # programs; `max` would share it. After ReLU many maxima are equal.
+    first_B1C = map_BPC.argmax(axis=1, keepdims=True)
+    return jnp.take_along_axis(map_BPC, first_B1C, axis=1)[:, 0]
   raise unknown_name("pooling", pooling, ("gap", "gmp"))

@@ -21,7 +21,7 @@ def loss(
     output: of the method.
     batch: with `labels` [B, N].
     side: not used.
-    criterion: per-example loss of logits and labels, [B].
+    criterion: loss of each example and label, from logits and labels [B, N].
   """
   del side
   value = criterion(output.logits, batch["labels"]).mean()

@@ -48,10 +48,16 @@ class EncoderLayer(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x_BPD: Array, position_PD: Array, *, train: bool
+    self, x_BPD: Array, position_PD: Array | None, *, train: bool
   ) -> tuple[Array, Array]:
-    """Returns the layer's output [B, P, D] and its attention [B, P, P]."""
-    placed = x_BPD + position_PD[None]
+    """Returns the layer's output [B, P, D] and its attention [B, P, P].
+
+    Args:
+      x_BPD: the tokens.
+      position_PD: added to queries and keys; None adds nothing.
+      train: whether dropout is on.
+    """
+    placed = x_BPD if position_PD is None else x_BPD + position_PD[None]
     y, weights = MultiHeadAttention(
       self.num_heads, self.dropout, self.dtype, name="self_attention"
     )(placed, placed, x_BPD, train=train)

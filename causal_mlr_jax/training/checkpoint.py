@@ -148,6 +148,20 @@ class Checkpoints:
       ) from error
     return restored["state"]
 
+  def read(self, step: int) -> Tree:
+    """Returns the state of a step as nested dicts, without a target.
+
+    Raises:
+      UserError: the checkpoint is damaged.
+    """
+    path = self._directory / str(step) / "state"
+    try:
+      return ocp.StandardCheckpointer().restore(path)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+      raise UserError(
+        f"The checkpoint {path} cannot be read: {error}. Choose another run."
+      ) from error
+
   def sums(self, step: int) -> Sums:
     """Returns the sums that were saved with a step."""
     restore = ocp.args.Composite(sums=ocp.args.JsonRestore())

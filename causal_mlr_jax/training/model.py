@@ -15,7 +15,8 @@ from causal_mlr_jax.core.types import Array, Output, Side, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
 METHODS = "causal_mlr_jax.methods"
-LOSSES = "causal_mlr_jax.losses"
+# In the batch of zeros that the variables are initialised on.
+EXAMPLES = 2
 
 
 class Model(nn.Module):
@@ -53,6 +54,11 @@ def find_method(name: str) -> ModuleType:
     UserError: no such method.
   """
   return lookup.module(METHODS, name)
+
+
+def training_needs(method: ModuleType) -> tuple[str, ...]:
+  """Returns the side inputs that a method needs in training."""
+  return method.NEEDS + getattr(method, "NEEDS_IN_TRAINING", ())
 
 
 def activation_dtype(name: str) -> jnp.dtype:
@@ -98,10 +104,10 @@ def init_variables(
 
   Args:
     model: from `make_model`.
-    side: the method's side inputs.
+    side: the method's side inputs, those of examples for `EXAMPLES` of them.
     image_shape: [H, W, 3] after preprocessing.
     seed: of the random initial values.
   """
-  image = jnp.zeros((2, *image_shape), jnp.uint8)
+  image = jnp.zeros((EXAMPLES, *image_shape), jnp.uint8)
   init = jax.jit(lambda key: model.init(key, image, side, train=False))
   return init(jax.random.key(seed))

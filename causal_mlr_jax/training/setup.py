@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
@@ -10,12 +10,13 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from causal_mlr_jax.core import lookup, parallel
+from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training import loop, optimizer, step
 from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training.criterion import make_criterion
 
 
 class Parts(NamedTuple):
@@ -38,7 +39,8 @@ def make_parts(
   config: ml_collections.ConfigDict,
   dataset: Dataset,
   side: Side,
-  initialise_backbone: Callable[[Tree], Tree],
+  extras: Mapping[str, pipeline.Extra],
+  initialise: Callable[[Tree, Side], Tree],
 ) -> Parts:
   """Builds the model, its initial state, the optimiser and the plan.
 
@@ -46,8 +48,9 @@ def make_parts(
     config: see `configs/common.py`.
     dataset: prepared, for the number of labels and the size of images.
     side: the method's side inputs.
-    initialise_backbone: from the backbone's random initial variables to
-      those it starts from.
+    extras: side inputs of each example at test.
+    initialise: from the model's random initial variables, and the side
+      inputs, to those it starts from.
 
   Raises:
     UserError: the configuration does not fit together.
@@ -59,17 +62,20 @@ def make_parts(
       config.data.validation_split,
       config.data.preprocess_evaluate,
       config.evaluate.batch_size,
+      extras,
     )
   )
+  few = {k: v[: model_lib.EXAMPLES] for k, v in example.items()}
+  side = step.side_of(side, few)
   variables = model_lib.init_variables(
     model, side, example["image"].shape[1:], config.seed
   )
-  own = {k: v["backbone"] for k, v in variables.items() if "backbone" in v}
-  for collection, values in initialise_backbone(own).items():
-    variables[collection]["backbone"] = values
+  variables = initialise(variables, side)
   plan = loop.make_plan(config, len(dataset.source(config.data.train_split)))
   schedule = optimizer.make_schedule(config.train, plan.total)
-  tx = optimizer.make_optimizer(config.train, schedule, variables["params"])
+  tx = optimizer.make_optimizer(
+    config.train, schedule, variables["params"], plan.total
+  )
   return Parts(model, step.create_state(variables, tx), tx, plan)
 
 
@@ -87,7 +93,9 @@ def mapped_step(
     method: the method's module.
     mesh: from `parallel.make_mesh`.
   """
-  criterion = lookup.module(model_lib.LOSSES, config.loss).loss
+  criterion = make_criterion(
+    config.loss, config.train.batch_size, parts.model.head.num_labels
+  )
   per_device = step.make_train_step(
     parts.model,
     method,

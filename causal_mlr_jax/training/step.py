@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import flax
 import jax
@@ -13,6 +14,7 @@ from clu import metrics
 
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.types import Array, Batch, Side, Tree
+from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.model import Model
 
 # What every batch carries; the rest are per-example side inputs.
@@ -61,7 +63,7 @@ def create_state(
   )
 
 
-def side_of(side: Side, batch: Batch) -> Side:
+def side_of(side: Side, batch: Batch) -> dict[str, Any]:
   """Returns side inputs of the data set and of the batch, together."""
   extra = {k: v for k, v in batch.items() if k not in BATCH_KEYS}
   return dict(side) | extra
@@ -80,7 +82,7 @@ def make_train_step(
   Args:
     model: from `make_model`.
     method: the module with `loss`.
-    criterion: per-example loss of logits and labels, [B].
+    criterion: loss of each example and label, from logits and labels [B, N].
     optimizer: from `make_optimizer`.
     ema_decay: of the averaged parameters, see `apply_gradients`.
     seed: of dropout.
@@ -93,7 +95,7 @@ def make_train_step(
   def train_step(
     state: TrainState, batch: Batch, side: Side
   ) -> tuple[TrainState, dict]:
-    inputs = side_of(side, batch)
+    inputs = _training_inputs(model, method, batch, side)
 
     def loss_fn(params: Tree) -> tuple[Array, tuple]:
       output, new_state = model.apply(
@@ -119,6 +121,23 @@ def make_train_step(
     return new.replace(step=state.step + 1), _averages(values, parts)
 
   return train_step
+
+
+def _training_inputs(
+  model: Model, method: ModuleType, batch: Batch, side: Side
+) -> dict[str, Any]:
+  """Returns the side inputs, with those that training alone has."""
+  needs = model_lib.training_needs(method)
+  inputs = side_of(side, batch)
+  if "labels" in needs:
+    inputs["labels"] = batch["labels"]
+  if "reference" in needs:
+    # What the frozen network of the first training says of these images.
+    variables = inputs.pop("reference")
+    inputs["reference"] = model.apply(
+      variables, batch["image"], inputs, train=False
+    )
+  return inputs
 
 
 def _dropout_key(seed: int, step: Array) -> Array:

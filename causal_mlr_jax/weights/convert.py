@@ -56,6 +56,8 @@ def convert(
   for key, value in state_dict.items():
     if key.startswith(prefix):
       own[_renamed(key.removeprefix(prefix), rename)] = value
+  if hasattr(table, "prepare"):
+    own = table.prepare(own, target_variables)
   return assign(
     own,
     target_variables,
@@ -72,6 +74,7 @@ def assign(
   *,
   allow_missing: Iterable[str] = (),
   allow_unused: Iterable[str] = (),
+  ours: bool = False,
 ) -> Tree:
   """Fills a tree with the arrays of a state dict.
 
@@ -81,6 +84,7 @@ def assign(
     variable: gives our path, "params/conv1/kernel", for a torch key, or None.
     allow_missing: patterns of our paths that may keep their target value.
     allow_unused: patterns of torch keys that may be left over.
+    ours: the arrays have our layout already.
 
   Returns:
     A tree of numpy arrays like the target.
@@ -90,7 +94,7 @@ def assign(
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(target)
   wanted = {path_of(path): leaf for path, leaf in leaves}
-  found, problems = _fill(state_dict, wanted, variable, allow_unused)
+  found, problems = _fill(state_dict, wanted, variable, allow_unused, ours)
   for path, leaf in wanted.items():
     if path not in found:
       if not _matches(path, allow_missing):
@@ -105,11 +109,18 @@ def assign(
   )
 
 
+def by_path(tree: Tree) -> dict[str, Any]:
+  """Returns the leaves of a tree by path, 'params/head/query'."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {path_of(path): leaf for path, leaf in leaves}
+
+
 def _fill(
   state_dict: Mapping[str, np.ndarray],
   wanted: Mapping[str, Any],
   variable: Callable[[str], str | None],
   allow_unused: Iterable[str],
+  ours: bool,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
   """Returns the values by our paths, and what does not fit."""
   problems: list[str] = []
@@ -122,7 +133,9 @@ def _fill(
     elif path in found:
       problems.append(f"twice: {path} (the second is {key})")
     else:
-      found[path] = _in_our_layout(path, np.asarray(value))
+      shape = wanted[path].shape
+      value = np.asarray(value)
+      found[path] = value if ours else _in_our_layout(path, value, len(shape))
       got, expected = found[path].shape, wanted[path].shape
       if got != expected:
         problems.append(f"shape: {path} is {expected}, {key} gives {got}")
@@ -136,11 +149,16 @@ def _renamed(key: str, rename: Mapping[str, str]) -> str:
   return key
 
 
-def _in_our_layout(path: str, value: np.ndarray) -> np.ndarray:
+def _in_our_layout(path: str, value: np.ndarray, ndim: int) -> np.ndarray:
   """Turns kernels round: (out, in, h, w) to (h, w, in, out), 2-D to (in, out).
 
-  Every axis is reversed but the order of h and w.
+  Every axis is reversed but the order of h and w. An axis of length one that
+  the target has not (of a convolution over one position, of a group) goes.
   """
+  while value.ndim > ndim and 1 in value.shape:
+    # The last one first: (out, in, 1, 1) keeps its out where that is 1.
+    last = value.ndim - 1 - value.shape[::-1].index(1)
+    value = np.squeeze(value, last)
   if not path.endswith("/kernel"):
     return value
   return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

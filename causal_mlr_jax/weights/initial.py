@@ -8,7 +8,7 @@ import ml_collections
 
 from causal_mlr_jax import backbones
 from causal_mlr_jax.core.types import Tree
-from causal_mlr_jax.weights import convert, pretrained
+from causal_mlr_jax.weights import convert, pretrained, published
 
 
 def source(section: ml_collections.ConfigDict) -> str:
@@ -38,6 +38,23 @@ def pretrained_variables(
     return variables
   state = pretrained.pretrained(section.pretrained)
   return convert.convert(section.name, state, variables)
+
+
+def with_pretrained_backbone(
+  section: ml_collections.ConfigDict, variables: Tree
+) -> Tree:
+  """Returns a model's variables with the trained values of its backbone.
+
+  Args:
+    section: of the backbone; `pretrained` names the weights or is empty.
+    variables: of the model.
+
+  Raises:
+    UserError: the weights are not installed or do not fit.
+  """
+  backbone = published.part_of(variables, "backbone")
+  trained = pretrained_variables(section, backbone)
+  return published.joined(variables, {"backbone": trained})
 
 
 def frozen_variables(

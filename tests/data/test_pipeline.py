@@ -12,14 +12,14 @@ def dataset(tmp_path_factory):
   return small.dataset(tmp_path_factory.mktemp("data"))
 
 
-def train(dataset, seed=0, batch_size=24, tables=None):
+def train(dataset, seed=0, batch_size=24, extras=None):
   return pipeline.train_batches(
     dataset,
     "train",
     "decode|random_crop(64, 4)|flip_lr",
     batch_size,
     seed,
-    tables,
+    extras,
   )
 
 
@@ -95,7 +95,9 @@ def test_the_place_in_the_data_comes_back_exactly(dataset):
 
 def test_tables_travel_with_their_examples(dataset):
   table = np.random.default_rng(0).random((96, 3)).astype(np.float32)
-  batch = next(train(dataset, tables={"context_share": table}))
+  batch = next(
+    train(dataset, extras={"context_share": lambda i, labels, rng: table[i]})
+  )
   np.testing.assert_array_equal(batch["context_share"], table[batch["index"]])
 
 

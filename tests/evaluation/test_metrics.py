@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.evaluation import bootstrap, metrics
@@ -112,3 +113,23 @@ def test_standard_errors_are_those_of_the_bootstrap_in_percent(rng):
   for kind, value in found["standard_error"].items():
     assert value == pytest.approx(100 * want[kind])
   assert "standard_error" not in metrics.compute(scores, labels, "abc")
+
+
+def test_entries_left_out_count_nowhere(rng):
+  """Whatever score and label they have, no metric moves."""
+  labels = (rng.random((60, 5)) < 0.4).astype(float)
+  scores = rng.random((60, 5))
+  valid = rng.random((60, 5)) < 0.7
+  other = np.where(valid, scores, 1 - scores)
+
+  def result(scores):
+    return metrics.compute(
+      scores, labels, list("abcde"), [(0, 1)], 5, valid_BN=valid
+    )
+
+  assert result(scores) == result(other)
+  assert result(scores) != metrics.compute(scores, labels, list("abcde"))
+  kept = valid[:, 2]
+  want = average_precision_score(labels[kept, 2], scores[kept, 2])
+  got = result(scores)["per_label"]["c"]["ap"]
+  assert got == pytest.approx(100 * want)

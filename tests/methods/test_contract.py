@@ -8,6 +8,7 @@ import pytest
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
+from causal_mlr_jax.data.side_inputs import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
 from configs import common
@@ -15,7 +16,15 @@ from tests import small
 
 NAMES = lookup.names(model_lib.METHODS)
 LABELS, BATCH = 5, 3
-SMALL = {"embed_dim": 16, "hidden": 24, "input_projection": True}
+SMALL = {
+  "embed_dim": 16,
+  "hidden": 24,
+  "input_projection": True,
+  "joint_dim": 16,
+  "output_dim": 24,
+}
+# Biases that softmax drops, see `attention.Projection` and `ssgrl.Weights`.
+WITHOUT_GRADIENT = ("key/bias", "semantic/joint/bias", "semantic/score/bias")
 
 
 def make(name, **options):
@@ -31,8 +40,33 @@ def make_inputs(dtype=jnp.float32):
   maps = {"final": final, "stage1": final, "stage2": final}
   features = Features(maps, final.astype(jnp.float32).mean((1, 2)))
   share = jax.nn.softmax(jax.random.normal(keys[1], (BATCH, 6)))
-  side = {"confounders": small.confounders(), "context_share": share}
-  return features, side
+  labels = jnp.asarray(make_labels())
+  rng = np.random.default_rng(0)
+  side = {
+    "confounders": small.confounders(),
+    "context_share": share,
+    "cooccurrence": cooccurrence(rng.random((40, LABELS)) < 0.4),
+    "label_embeddings": rng.normal(size=(LABELS, 7)).astype(np.float32),
+    "biased_pairs": np.asarray([[0, 1], [2, 4]], np.int32),
+    "label_state": rng.integers(-1, 2, (BATCH, LABELS)).astype(np.int32),
+    "labels": labels,
+    "label_prototypes": rng.normal(size=(LABELS, 12)).astype(np.float32),
+  }
+  return features, side | {"reference": make_reference(features)}
+
+
+def make_labels():
+  """Each label somewhere, and both labels of a pair in one image."""
+  labels = np.eye(BATCH, LABELS, dtype=np.float32)
+  labels[0, 1] = labels[1, 3] = labels[1, 4] = 1
+  return labels
+
+
+def make_reference(features):
+  """What a frozen network says of the same images."""
+  _, head = make("baseline")
+  variables = head.init(jax.random.key(9), features, {}, train=False)
+  return head.apply(variables, features, {}, train=False)
 
 
 def test_every_method_has_its_line_in_the_configuration():
@@ -55,10 +89,10 @@ def test_output_loss_and_scores(name):
   assert scores.shape == (BATCH, LABELS)
   assert ((scores >= 0) & (scores <= 1)).all()
   np.testing.assert_allclose(scores, jax.nn.sigmoid(output.logits), atol=1e-6)
-  labels = (np.arange(BATCH * LABELS).reshape(BATCH, LABELS) % 3 == 0) * 1.0
-  batch = {"labels": jnp.asarray(labels, jnp.float32)}
+  batch = {"labels": jnp.asarray(make_labels())}
   loss, parts = method.loss(output, batch, side, binary_cross_entropy.loss)
   assert loss.shape == ()
+  assert all(part.shape == () for part in parts.values())
   assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
 
 
@@ -67,25 +101,25 @@ def test_every_parameter_gets_a_finite_gradient(name):
   method, head = make(name)
   features, side = make_inputs()
   variables = head.init(jax.random.key(1), features, side, train=False)
-  labels = jnp.eye(BATCH, LABELS)
+  rest = {k: v for k, v in variables.items() if k != "params"}
 
   def loss(params):
-    output = head.apply(
-      {"params": params},
+    output, _ = head.apply(
+      {"params": params, **rest},
       features,
       side,
       train=True,
+      mutable=list(rest),
       rngs={"dropout": jax.random.key(2)},
     )
-    batch = {"labels": labels}
+    batch = {"labels": jnp.asarray(make_labels())}
     return method.loss(output, batch, side, binary_cross_entropy.loss)[0]
 
   grads = jax.jit(jax.grad(loss))(variables["params"])
   for path, grad in jax.tree_util.tree_leaves_with_path(grads):
     where = jax.tree_util.keystr(path, simple=True, separator="/")
     assert jnp.isfinite(grad).all(), where
-    # The keys' bias has none, see `attention.Projection`.
-    assert jnp.abs(grad).max() > 0 or where.endswith("key/bias"), where
+    assert jnp.abs(grad).max() > 0 or where.endswith(WITHOUT_GRADIENT), where
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,7 +139,22 @@ def test_half_precision_keeps_float32_logits_and_parameters(name):
 def test_a_missing_side_input_is_named(name):
   method, head = make(name)
   features, side = make_inputs()
-  for needed in method.NEEDS:
+  batch = {"labels": jnp.asarray(make_labels())}
+
+  def train(side):
+    output, _ = head.init_with_output(
+      {"params": jax.random.key(1), "dropout": jax.random.key(2)},
+      features,
+      side,
+      train=True,
+    )
+    method.loss(output, batch, side, binary_cross_entropy.loss)
+
+  train(side)
+  for needed in model_lib.training_needs(method):
     less = {k: v for k, v in side.items() if k != needed}
     with pytest.raises(UserError, match=rf"'{needed}'.*--mode"):
-      head.init(jax.random.key(1), features, less, train=False)
+      train(less)
+  # At test, what training alone needs may be missing.
+  less = {k: v for k, v in side.items() if k in method.NEEDS}
+  head.init(jax.random.key(1), features, less, train=False)

@@ -25,7 +25,7 @@ method = model_lib.find_method('{method}')
 variables = model_lib.init_variables(
   model, side | {{'context_share': batch['context_share'][:2]}}, (16, 16, 3), 0)
 schedule = optimizer.make_schedule(config.train, 20)
-tx = optimizer.make_optimizer(config.train, schedule, variables['params'])
+tx = optimizer.make_optimizer(config.train, schedule, variables['params'], 20)
 per_device = step.make_train_step(
   model, method, binary_cross_entropy.loss, tx, .9, 0)
 start = jax.device_get(step.create_state(variables, tx))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+import numpy as np
 
 from causal_mlr_jax.weights.tables import _leaves
 
@@ -26,3 +29,22 @@ def variable(key: str) -> str | None:
   if match["stage"]:
     layer = f"layer{match['stage']}_{match['block']}/{layer}"
   return _leaves.variable(layer, match["leaf"])
+
+
+def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
+  """Returns the fields of `Backbone` that the arrays tell.
+
+  Args:
+    state: arrays by torchvision's keys.
+  """
+  blocks = [re.match(r"layer(\d+)\.(\d+)\.", key) for key in state]
+  sizes: dict[int, int] = {}
+  for match in filter(None, blocks):
+    stage = int(match[1])
+    sizes[stage] = max(sizes.get(stage, 0), int(match[2]) + 1)
+  bottleneck = any(".conv3." in key for key in state)
+  return {
+    "stage_sizes": tuple(sizes[stage] for stage in sorted(sizes)),
+    "block": "bottleneck" if bottleneck else "basic",
+    "width": state["conv1.weight"].shape[0],
+  }

@@ -1,0 +1,73 @@
+"""Asymmetric loss (Ridnik et al. 2021, arXiv:2009.14119).
+
+L = -y (1-p)^γ₊ log p - (1-y) p_m^γ₋ log(1-p_m), where p is the probability
+and p_m = max(p - clip, 0) the shifted one of negatives.
+
+The published programs scale it differently: the paper sums over labels and
+images (`loss.reduction='sum'`), Query2Label's and CCD's take 1000 times the
+mean (`loss.reduction='mean'`, `loss.scale=1000`).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.types import Array
+
+
+def loss(
+  logits_BN: Array,
+  labels_BN: Array,
+  *,
+  gamma_positive: float = 0.0,
+  gamma_negative: float = 2.0,
+  clip: float = 0.0,
+  focusing_gradient: bool = False,
+  eps: float = 0.0,
+  clamp_above: bool = False,
+) -> Array:
+  """Returns the asymmetric loss of each example and label, [B, N].
+
+  Logarithms are taken of the sigmoid as a whole, so large logits keep their
+  loss and their gradient.
+
+  Args:
+    logits_BN: logits.
+    labels_BN: 0 or 1.
+    gamma_positive: γ₊, exponent of the focusing weight of positives.
+    gamma_negative: γ₋, that of negatives.
+    clip: shift of the probability of negatives; those below it cost nothing.
+    focusing_gradient: whether the focusing weights are differentiated.
+    eps: published programs take log(max(p, eps)), which ends the gradient of
+      the worst mistakes; 0 does not.
+    clamp_above: clamps at 1 - eps too, as Query2Label's unscaled class.
+  """
+  p = jax.nn.sigmoid(logits_BN)
+  log_p = jax.nn.log_sigmoid(logits_BN)
+  if clip > 0:
+    q = jnp.minimum(jax.nn.sigmoid(-logits_BN) + clip, 1.0)
+    log_q, p_m = jnp.log(q), jnp.maximum(p - clip, 0.0)
+  else:
+    log_q, p_m = jax.nn.log_sigmoid(-logits_BN), p
+  log_p, log_q = (_clamp(x, eps, clamp_above) for x in (log_p, log_q))
+  weight_p = _power(jax.nn.sigmoid(-logits_BN), gamma_positive)
+  weight_n = _power(p_m, gamma_negative)
+  if not focusing_gradient:
+    weight_p, weight_n = jax.lax.stop_gradient((weight_p, weight_n))
+  positive = labels_BN * weight_p * log_p
+  return -positive - (1 - labels_BN) * weight_n * log_q
+
+
+def _power(base: Array, exponent: float) -> Array:
+  # 0^0 has no finite derivative, and the loss at exponent 0 needs none.
+  if exponent == 0:
+    return jnp.ones_like(base)
+  return base if exponent == 1 else base**exponent
+
+
+def _clamp(log_probability: Array, eps: float, above: bool) -> Array:
+  if eps == 0:
+    return log_probability
+  clamped = jnp.maximum(log_probability, jnp.log(eps))
+  return jnp.minimum(clamped, jnp.log1p(-eps)) if above else clamped

@@ -1,0 +1,217 @@
+"""The feature-split method of Singh et al. (CVPR 2020, arXiv:2001.03152).
+
+Half of the channels may learn context, the other half must do without it:
+where a label b stands without its context c, the first half is replaced by
+its mean over recent images, and the label weighs more. At test it is the
+plain classifier. What the paper leaves open follows its re-implementation
+for the ML Reproducibility Challenge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Cooccurrence,
+  Features,
+  Output,
+  Side,
+)
+from causal_mlr_jax.nn import pooled_classifier, single_logits
+from causal_mlr_jax.nn.running_mean import RunningMean
+
+NEEDS: tuple[str, ...] = ()
+NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")
+scores = single_logits.scores
+first_stage = pooled_classifier.first_stage
+SPLITS = ("half", "random")
+VARIANTS = ("corrected", "published")
+
+
+class Head(nn.Module):
+  """The plain classifier with global average pooling, and its training.
+
+  The published code takes the complement of the context channels i as the
+  channels C-1-i. That is right of the second half; of a random one, some
+  channels come twice and some not at all. 'corrected' takes all others.
+
+  Until an image that is exclusive for no pair has been seen there is no
+  mean, and the published loss is NaN; here nothing is replaced, and every
+  weight is 1, until then.
+
+  A label b may stand in several pairs: it is exclusive where it is so for
+  any of them, and takes the largest weight.
+
+  Attributes:
+    num_labels: N.
+    split: 'half', the second half of the channels is the context's; or
+      'random', half of them drawn when the parameters are.
+    window: batches that the mean is taken over.
+    min_weight: least weight of a label without its context.
+    weighted: whether such labels weigh more.
+    variant: 'corrected' or 'published', see above.
+    dtype: of the activations.
+  """
+
+  num_labels: int
+  split: str = "half"
+  window: int = 10
+  min_weight: float = 3.0
+  weighted: bool = True
+  variant: str = "corrected"
+  dtype: jnp.dtype = jnp.float32
+
+  def __post_init__(self):
+    """Checks the options.
+
+    Raises:
+      UserError: an unknown name among them, or no batch in the window.
+    """
+    if self.split not in SPLITS:
+      raise unknown_name("method.split", self.split, SPLITS)
+    if self.variant not in VARIANTS:
+      raise unknown_name("method.variant", self.variant, VARIANTS)
+    if self.window < 1:
+      raise UserError(
+        f"method.window = {self.window}: expected the number of batches that "
+        "the mean of the context channels is taken over, at least 1."
+      )
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
+    """Returns the plain logits [B, N]; `aux` holds what the loss needs."""
+    found = pooled_classifier.PooledClassifier(
+      self.num_labels, name="classifier"
+    )(features.maps["final"])
+    logits_BN = found.logits_BN
+    aux = {
+      "attention": found.cam_BNP,
+      "logits_train": logits_BN,
+      "entry_weight": jnp.ones_like(logits_BN),
+    }
+    if train or self.is_initializing():
+      # Named at initialisation too: it makes the variables.
+      channels_S = self._context_channels(found.pooled_BC.shape[-1])
+      mean = RunningMean(self.window, name="context_mean")
+      if train:
+        aux |= self._train(found, channels_S, mean, side)
+      else:
+        mean(found.pooled_BC[:, channels_S], jnp.zeros(len(logits_BN)))
+    return Output(logits_BN, aux)
+
+  def _context_channels(self, channels: int) -> Array:
+    """Returns the indices of the context's channels, int32 [S].
+
+    They are kept as float32, see `RunningMean`, and rounded.
+    """
+
+    def init() -> Array:
+      order_C = jnp.arange(channels)
+      if self.split == "random":
+        order_C = jax.random.permutation(self.make_rng("params"), order_C)
+      return order_C[channels // 2 :].astype(jnp.float32)
+
+    kept = self.variable("constants", "context_channels", init)
+    return jnp.round(kept.value).astype(jnp.int32)
+
+  def _train(
+    self,
+    found: pooled_classifier.Classified,
+    channels_S: Array,
+    mean: RunningMean,
+    side: Side,
+  ) -> dict[str, Array]:
+    """Returns the training's entries of `aux`."""
+    pooled_BC, logits_BN = found.pooled_BC, found.logits_BN
+    pairs_R2 = jnp.asarray(need(side, "biased_pairs"))
+    exclusive_BN = exclusive(need(side, "labels"), pairs_R2)
+    mean_S, seen = mean(pooled_BC[:, channels_S], ~exclusive_BN.any(1))
+    mean_BS = jnp.broadcast_to(mean_S[None], (len(logits_BN), len(mean_S)))
+    replaced_BC = pooled_BC.at[:, channels_S].set(mean_BS)
+    if self.variant == "published":
+      taken_C = jnp.zeros(pooled_BC.shape[-1])
+      taken_C = taken_C.at[channels_S].add(1)
+      taken_C = taken_C.at[len(taken_C) - 1 - channels_S].add(1)
+      replaced_BC = replaced_BC * taken_C[None]
+    replaced_BN = found.logits_of(replaced_BC)
+    weight_N = jnp.ones(self.num_labels)
+    if self.weighted:
+      counted = need(side, "cooccurrence")
+      weight_N = label_weights(counted, pairs_R2, self.min_weight)
+    chosen_BN = exclusive_BN & seen
+    return {
+      "logits_train": jnp.where(chosen_BN, replaced_BN, logits_BN),
+      "logits_replaced": replaced_BN,
+      "entry_weight": jnp.where(chosen_BN, weight_N[None], 1),
+      "context_mean": mean_S,
+      "pooled": pooled_BC,
+    }
+
+
+def loss(
+  output: Output,
+  batch: Batch,
+  side: Side,
+  criterion: Callable[[Array, Array], Array],
+) -> tuple[Array, dict[str, Array]]:
+  """Returns the weighted mean of the criterion, and its parts by name.
+
+  Args:
+    output: of the head.
+    batch: with `labels` [B, N].
+    side: not used.
+    criterion: loss of each example and label, from logits and labels [B, N].
+  """
+  del side
+  each_BN = criterion(output.aux["logits_train"], batch["labels"])
+  value = (output.aux["entry_weight"] * each_BN).mean()
+  return value, {"logits": value}
+
+
+def exclusive(labels_BN: Array, pairs_R2: Array) -> Array:
+  """Returns where a label b stands without its context c, bool [B, N].
+
+  Args:
+    labels_BN: 0 or 1.
+    pairs_R2: (b, c), int.
+  """
+  b_R, c_R = pairs_R2[:, 0], pairs_R2[:, 1]
+  alone_BR = labels_BN[:, b_R] * (1 - labels_BN[:, c_R])
+  return jnp.zeros_like(labels_BN).at[:, b_R].max(alone_BR) > 0
+
+
+def label_weights(
+  counted: Cooccurrence, pairs_R2: Array, min_weight: float
+) -> Array:
+  """Returns the weight of each label where it stands alone, [N].
+
+  max(min_weight, √(images with b and c / images with b alone)) of a label b,
+  1 of the other labels. One that never stands alone is counted as if it did
+  once: its weight is not used.
+
+  Args:
+    counted: over the training split.
+    pairs_R2: (b, c), int.
+    min_weight: see above.
+  """
+  counts_NN, nums_N = (
+    jnp.asarray(counted.counts_NN),
+    jnp.asarray(counted.nums_N),
+  )
+  b_R, c_R = pairs_R2[:, 0], pairs_R2[:, 1]
+  together_R = counts_NN[b_R, c_R]
+  alone_R = jnp.maximum(nums_N[b_R] - together_R, 1)
+  weight_R = jnp.maximum(jnp.sqrt(together_R / alone_R), min_weight)
+  zeros_N = jnp.zeros_like(nums_N)
+  biased_N = zeros_N.at[b_R].set(1) > 0
+  return jnp.where(biased_N, zeros_N.at[b_R].max(weight_R), 1)

@@ -1,0 +1,259 @@
+"""TDRG (Zhao et al. 2021, "Transformer-based Dual Relation Graph").
+
+A transformer reads the map before the last, the last one and a smaller third
+one, after each was multiplied by the others (structural relations). Semantic
+attention gathers one vector a label, and a graph drawn from the image and
+guided by the transformer convolves them (semantic relations).
+
+Nothing tells the transformer where a position lies: the published code makes
+positions and does not pass them on, and neither variant has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
+from causal_mlr_jax.nn import single_logits
+from causal_mlr_jax.nn.conv import Conv
+from causal_mlr_jax.nn.dense import UniformDense
+from causal_mlr_jax.nn.dynamic_graph import DynamicGraph
+from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.resize import resize_aligned
+from causal_mlr_jax.nn.semantic_nodes import SemanticNodes, gather, top_mean
+from causal_mlr_jax.nn.transformer import EncoderLayer
+
+NEEDS: tuple[str, ...] = ()
+scores = single_logits.scores
+VARIANTS = ("published", "corrected")
+# Share of each branch in the score.
+TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3
+TOP_SHARE = 0.05  # of the positions that the third classifier averages
+WINDOW = 3  # side of the convolution that makes the smallest map
+exact_gelu = partial(nn.gelu, approximate=False)
+
+
+class Head(nn.Module):
+  """Cross-scale maps, shared encoder, semantic nodes, guided graph.
+
+  `variant='published'` is the code whose numbers the paper reports: its
+  encoder attends over the images of a batch, each position for itself (of
+  the batch on one device, where there are several), so that a prediction
+  depends on the images beside it. 'corrected' attends over the positions of
+  each image. The published code divides by zero on final maps of 10
+  positions or fewer, where 5 % of them round to none; here one is taken, in
+  both variants.
+
+  Attributes:
+    num_labels: N.
+    embed_dim: D of the encoder; nodes are twice as wide.
+    num_heads: A of the encoder.
+    hidden: feed-forward width F of the encoder.
+    num_encoder_layers: shared by the three scales.
+    dropout: rate in training, of the encoder.
+    middle_stage: name of the map before the last.
+    variant: 'corrected' or 'published'.
+    dtype: of the activations.
+  """
+
+  num_labels: int
+  embed_dim: int = 512
+  num_heads: int = 4
+  hidden: int = 2048
+  num_encoder_layers: int = 3
+  dropout: float = 0.0
+  middle_stage: str = "stage3"
+  variant: str = "corrected"
+  dtype: jnp.dtype = jnp.float32
+
+  def __post_init__(self):
+    """Checks the variant.
+
+    Raises:
+      UserError: it is none of `VARIANTS`.
+    """
+    if self.variant not in VARIANTS:
+      raise unknown_name("method.variant", self.variant, VARIANTS)
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
+    """Returns logits [B, N], the fusion of transformer and graph.
+
+    `aux` holds class activation maps `attention` [B, N, P], the logits of
+    the three classifiers, the encoded scales [B, P, D] from the finest on,
+    the graph's nodes [B, N, 2D] and adjacency [B, N, N].
+
+    Raises:
+      UserError: there is no map `middle_stage`, or the final map is smaller
+        than 3 x 3.
+    """
+    del side
+    middle_BHWC, final_BHWC = self._maps(features.maps)
+    encoded = self._encoded(self._scales(middle_BHWC, final_BHWC), train)
+    classify = UniformDense(
+      self.num_labels,
+      dtype=self.dtype,
+      out_dtype=jnp.float32,
+      name="transformer_classifier",
+    )
+    pooled = [x_BPD.max(axis=1) for x_BPD in encoded]
+    transformer_BN = classify(jnp.concatenate(pooled, axis=-1))
+    x_BPC = flattened(final_BHWC)
+    cam_BNP, mask_BNP, nodes_BND = SemanticNodes(
+      self.num_labels, self.embed_dim, self.dtype, name="nodes"
+    )(x_BPC)
+    joint_BND, adjacency_BNN = self._graph(encoded, mask_BNP, nodes_BND, train)
+    graph_BN = LabelLinear(self.num_labels, name="classifier")(joint_BND)
+    # Python rounds halves to even, as the published code does.
+    count = max(1, round(TOP_SHARE * x_BPC.shape[1]))
+    return Output(
+      TRANSFORMER_SHARE * transformer_BN + GRAPH_SHARE * graph_BN,
+      {
+        "attention": cam_BNP,
+        "logits_transformer": transformer_BN,
+        "logits_graph": graph_BN,
+        "logits_semantic": top_mean(cam_BNP, count),
+        "encoded": encoded,
+        "label_features": joint_BND,
+        "adjacency": adjacency_BNN,
+      },
+    )
+
+  def _maps(self, maps: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Returns the middle and the final map."""
+    if self.middle_stage not in maps:
+      raise UserError(
+        f"method.middle_stage = {self.middle_stage!r} is no map of this "
+        f"backbone. Expected one of {', '.join(sorted(maps))}; set "
+        "method.middle_stage to the map before the last."
+      )
+    final_BHWC = maps["final"]
+    height, width = final_BHWC.shape[1:3]
+    if min(height, width) < WINDOW:
+      raise UserError(
+        f"TDRG needs a final map of at least {WINDOW} x {WINDOW}, and got "
+        f"{height} x {width}: use larger images, or a backbone that divides "
+        "them less."
+      )
+    return maps[self.middle_stage], final_BHWC
+
+  def _scales(self, middle_BHWC: Array, final_BHWC: Array) -> list[Array]:
+    """Returns three maps of width D, each told of the others.
+
+    Each, resized to the finest grid, gains the product of all three, and is
+    resized back to its own.
+    """
+
+    def linear(name: str) -> UniformDense:
+      return UniformDense(self.embed_dim, dtype=self.dtype, name=name)
+
+    fan_in = WINDOW**2 * final_BHWC.shape[-1]
+    shrink = Conv(
+      self.embed_dim,
+      WINDOW,
+      stride=2,
+      padding=0,
+      use_bias=True,
+      dtype=self.dtype,
+      kernel_init=symmetric_uniform(fan_in**-0.5),
+      name="project_small",
+    )
+    maps = [
+      linear("project_middle")(middle_BHWC),
+      linear("project_final")(final_BHWC),
+      shrink(final_BHWC),
+    ]
+    grids = [x.shape[1:3] for x in maps]
+    finest = (max(h for h, _ in grids), max(w for _, w in grids))
+    large = [resize_aligned(x, finest) for x in maps]
+    product = large[0] * large[1] * large[2]
+    return [
+      resize_aligned(x + product, grid)
+      for x, grid in zip(large, grids, strict=True)
+    ]
+
+  def _encoded(self, scales: list[Array], train: bool) -> list[Array]:
+    """Returns each scale [B, P, D] after the same encoder layers."""
+    layers = [
+      EncoderLayer(
+        self.num_heads,
+        self.hidden,
+        self.dropout,
+        exact_gelu,
+        self.dtype,
+        name=f"encoder_{i}",
+      )
+      for i in range(self.num_encoder_layers)
+    ]
+    over_batch = self.variant == "published"
+
+    def encode(x: Array) -> Array:
+      x = x.swapaxes(0, 1) if over_batch else x
+      for layer in layers:
+        x, _ = layer(x, None, train=train)
+      return x.swapaxes(0, 1) if over_batch else x
+
+    return [encode(flattened(x_BHWC)) for x_BHWC in scales]
+
+  def _graph(
+    self,
+    encoded: list[Array],
+    mask_BNP: Array,
+    nodes_BND: Array,
+    train: bool,
+  ) -> tuple[Array, Array]:
+    """Returns nodes [B, N, 2D] after the graph, and its adjacency [B, N, N].
+
+    The transformer guides the graph and learns nothing from it.
+    """
+    guides = jax.lax.stop_gradient(encoded)
+    structure_BND = UniformDense(
+      self.embed_dim, dtype=self.dtype, name="guidance"
+    )(jax.lax.stop_gradient(gather(guides[1], mask_BNP)))
+    joint_BND = jnp.concatenate([nodes_BND, structure_BND], axis=-1)
+    context = [guide_BPD.mean(axis=1) for guide_BPD in guides]
+    update_BND, adjacency_BNN = DynamicGraph(self.dtype, name="graph")(
+      joint_BND, jnp.concatenate(context, axis=-1), train=train
+    )
+    return joint_BND + update_BND, adjacency_BNN
+
+
+def flattened(map_BHWC: Array) -> Array:
+  """Returns the positions [B, P, C] of a map."""
+  return map_BHWC.reshape(len(map_BHWC), -1, map_BHWC.shape[-1])
+
+
+def loss(
+  output: Output,
+  batch: Batch,
+  side: Side,
+  criterion: Callable[[Array, Array], Array],
+) -> tuple[Array, dict[str, Array]]:
+  """Returns the sum of four losses, of the score and of each classifier.
+
+  Args:
+    output: of the head.
+    batch: with `labels` [B, N].
+    side: not used.
+    criterion: loss of each example and label, from logits and labels [B, N].
+  """
+  del side
+  logits = {
+    "score": output.logits,
+    "trans": output.aux["logits_transformer"],
+    "gcn": output.aux["logits_graph"],
+    "sac": output.aux["logits_semantic"],
+  }
+  parts = {
+    name: criterion(x_BN, batch["labels"]).mean()
+    for name, x_BN in logits.items()
+  }
+  return sum(parts.values()), parts

@@ -1,0 +1,50 @@
+"""The loss of a configuration, with its scale."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import ml_collections
+
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Array
+
+LOSSES = "causal_mlr_jax.losses"
+REDUCTIONS = ("mean", "batch_sum", "sum")
+# Keys of the section that are not fields of the loss.
+OWN = ("name", "reduction", "scale")
+
+
+def make_criterion(
+  section: ml_collections.ConfigDict, batch_size: int, num_labels: int
+) -> Callable[[Array, Array], Array]:
+  """Returns the loss of each example and label, from logits and labels.
+
+  Its mean over a batch is what the configuration asks for: the mean, the sum
+  over examples of the mean over labels ('batch_sum'), or the sum over both
+  ('sum'), times `scale`. Sums are those of the global batch, so that the
+  number of devices does not matter.
+
+  Args:
+    section: `loss` of the configuration.
+    batch_size: of the global batch.
+    num_labels: N.
+
+  Raises:
+    UserError: an unknown loss, field or reduction.
+  """
+  function = lookup.module(LOSSES, section.name).loss
+  fields = {k: v for k, v in section.items() if k not in OWN}
+  try:
+    inspect.signature(function).bind(None, None, **fields)
+  except TypeError as error:
+    raise UserError(
+      f"The loss {section.name!r} does not take {fields}: {error}."
+    ) from error
+  factors = {"mean": 1, "batch_sum": batch_size, "sum": batch_size * num_labels}
+  if section.reduction not in factors:
+    raise lookup.unknown_name("loss.reduction", section.reduction, REDUCTIONS)
+  factor = section.scale * factors[section.reduction]
+  return lambda logits, labels: factor * function(logits, labels, **fields)

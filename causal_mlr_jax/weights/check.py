@@ -1,0 +1,87 @@
+"""Runs our code on files of arrays that published implementations computed.
+
+  python -m causal_mlr_jax.weights.check FILE.npz [FILE.npz ...]
+
+From a file's `meta` and `state` alone it builds our module, loads the weights
+as any published checkpoint, runs it and compares outputs, losses, gradients
+and statistics. One line a file; the exit code is 1 if an error is above 1e-4
+of the largest value of its array, or if anything is left over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import jax
+
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.weights.parity import heads
+from causal_mlr_jax.weights.parity.golden import Golden, worst
+
+CASES = "causal_mlr_jax.weights.parity.cases"
+# Relative to the largest value of an array, float32.
+TOLERANCE = 1e-4
+
+
+def find_case(name: str) -> ModuleType:
+  """Returns the module whose name begins the case's name.
+
+  Raises:
+    UserError: there is none.
+  """
+  choices = lookup.names(CASES)
+  fitting = [choice for choice in choices if name.startswith(choice)]
+  if not fitting:
+    raise lookup.unknown_name("case of a parity file", name, choices)
+  return lookup.module(CASES, max(fitting, key=len))
+
+
+def check(path: str) -> tuple[bool, str]:
+  """Returns whether a file passes, and a line that says so.
+
+  Args:
+    path: an .npz file with `meta`, `state`, `input` and `output` entries.
+  """
+  try:
+    golden = Golden(path)
+    case = find_case(golden.case)
+    run = getattr(case, "run", None)
+    found = run(golden) if run else heads.run(golden, case)
+    absolute, relative, problems = worst(golden, found, case.UNCHECKED)
+  except UserError as error:
+    return False, f"{path}  FAILED  {error}"
+  tolerance = getattr(case, "TOLERANCE", TOLERANCE)
+  if relative > tolerance:
+    problems.append(f"above {tolerance:g} relative")
+  verdict = "FAILED" if problems else "ok"
+  line = (
+    f"{path}  {verdict}  max abs err {absolute:.1e}  max rel err {relative:.1e}"
+  )
+  return not problems, "\n  ".join([line, *problems])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Checks the files of the command line; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog="python -m causal_mlr_jax.weights.check",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument("files", nargs="+", metavar="FILE.npz")
+  arguments = parser.parse_args(argv)
+  # The files are float32; faster products of an accelerator are not.
+  jax.config.update("jax_default_matmul_precision", "highest")
+  passed = True
+  for path in arguments.files:
+    ok, line = check(path)
+    print(line, flush=True)
+    passed &= ok
+  return 0 if passed else 1
+
+
+if __name__ == "__main__":
+  sys.exit(main())

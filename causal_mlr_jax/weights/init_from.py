@@ -1,0 +1,239 @@
+"""Weights to start from, `--config.init_from`: a run's, or a published file.
+
+A folder is the workdir of a run. A file is a published checkpoint of the
+method, if it holds arrays of the method's head, else of a backbone.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from causal_mlr_jax.core import files as core_files
+from causal_mlr_jax.core import lookup, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.weights import (
+  convert,
+  files,
+  label_order,
+  layers,
+  published,
+)
+
+ORDERS = ("auto", "dataset", "alphabetical")
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that the weights are there and can be read.
+
+  Raises:
+    UserError: they are not, or `init_label_order` is unknown.
+  """
+  if config.init_label_order not in ORDERS:
+    raise lookup.unknown_name(
+      "init_label_order", config.init_label_order, ORDERS
+    )
+  if config.init_from:
+    kind_of(config)
+
+
+def kind_of(
+  config: ml_collections.ConfigDict, num_labels: int | None = None
+) -> str:
+  """Returns what `init_from` is: 'run', 'method' or 'backbone'.
+
+  Args:
+    config: see `configs/common.py`.
+    num_labels: N, where it is known; a file whose classifier has another
+      number of classes and could be a backbone's is one.
+
+  Raises:
+    UserError: there is no such file or run.
+  """
+  path = pathlib.Path(config.init_from).expanduser()
+  if path.is_dir():
+    if not list((path / "checkpoints").glob("[0-9]*")):
+      raise UserError(
+        f"init_from: {path} has no checkpoints; expected the workdir of a "
+        "run, or a .pth or .safetensors file."
+      )
+    return "run"
+  state = _read(path)
+  if config.method.name not in lookup.names(published.LAYOUTS):
+    return "backbone"
+  layout = published.layout_of(config.method.name)
+  _, head = published.split(layout, state)
+  known = {k: v for k, v in head.items() if layout.variable(k) is not None}
+  classifier_only = all(k in ("fc.weight", "fc.bias") for k in known)
+  rows = {len(v) for v in known.values() if v.ndim}
+  if not known or (classifier_only and rows != {num_labels}):
+    return "backbone"
+  return "method"
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    status = path.stat()
+  except OSError as error:
+    raise UserError(
+      f"init_from: cannot read {path}: {error.strerror}. Expected a .pth or "
+      ".safetensors file, or the workdir of a run."
+    ) from None
+  return _read_once(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(path: pathlib.Path, *_: int) -> dict[str, np.ndarray]:
+  return files.read_state_dict(path)
+
+
+def with_variant(
+  config: ml_collections.ConfigDict, saved: pathlib.Path
+) -> ml_collections.ConfigDict:
+  """Returns the configuration with `method.variant='auto'` decided.
+
+  A published checkpoint of the method asks for 'published', what it was
+  trained with; anything else for 'corrected'. A workdir keeps its own.
+
+  Args:
+    config: see `configs/common.py`.
+    saved: the configuration that the workdir was started with, if any.
+
+  Raises:
+    UserError: as `kind_of`.
+  """
+  if "variant" not in config.method or config.method.variant != "auto":
+    return config
+  variant = "corrected"
+  if saved.exists():
+    method = core_files.read_json(saved).get("method", {})
+    variant = method.get("variant", variant)
+  elif config.init_from and kind_of(config) == "method":
+    variant = "published"
+    progress.say(f"method: the variant 'published', for {config.init_from}")
+  config = copy.deepcopy(config)
+  config.method.variant = variant
+  return config
+
+
+def initialise(
+  config: ml_collections.ConfigDict,
+  variables: Tree,
+  labels: Sequence[str],
+  side: Side,
+) -> Tree:
+  """Returns a model's variables with the values of `init_from`.
+
+  Args:
+    config: see `configs/common.py`.
+    variables: of the model, at their initial values.
+    labels: names, in the data set's order.
+    side: the method's side inputs, those of examples among them.
+
+  Raises:
+    UserError: a variable is missing or an array left over and not listed in
+      `init_allow_missing` or `init_allow_unused`, a shape differs, or the
+      labels are others.
+  """
+  if not config.init_from:
+    return variables
+  kind = kind_of(config, len(labels))
+  progress.say(f"weights: {kind} from {config.init_from}")
+  if kind == "backbone":
+    return _backbone(config, variables)
+  allowed = {
+    "allow_missing": config.init_allow_missing,
+    "allow_unused": config.init_allow_unused,
+  }
+  path = pathlib.Path(config.init_from).expanduser()
+  if kind == "run":
+    order = core_files.read_json(path / "data.json").get("labels", labels)
+    found = _run(path, variables, config.evaluate.use_ema, **allowed)
+  else:
+    order = _published_order(config, labels)
+    found = published.convert_method(
+      config.method.name,
+      config.backbone.name,
+      _read(path),
+      variables,
+      **allowed,
+    )
+  if config.init_label_order != "auto":
+    order = labels if config.init_label_order == "dataset" else sorted(labels)
+  if list(order) == list(labels):
+    return found
+  progress.say("weights: their labels are re-ordered to the data set's order")
+  axes = label_order.label_axes(config, len(labels), side)
+  return label_order.reorder(found, axes, order, labels)
+
+
+def _published_order(
+  config: ml_collections.ConfigDict, labels: Sequence[str]
+) -> Sequence[str]:
+  """Returns the labels in the published program's order.
+
+  Programs with COCO's labels in the order of their category numbers have the
+  data set's own.
+  """
+  layout = published.layout_of(config.method.name)
+  alphabetical = layout.LABEL_ORDER == "alphabetical"
+  return sorted(labels) if alphabetical else labels
+
+
+def _run(
+  path: pathlib.Path, variables: Tree, use_ema: bool, **allowed: Any
+) -> Tree:
+  """Returns the variables of the best checkpoint of a run."""
+  checkpoints = Checkpoints((path / "checkpoints").absolute())
+  state = checkpoints.read(checkpoints.best_step)
+  params, rest = (
+    (state["ema_params"], state["ema_model_state"])
+    if use_ema
+    else (state["params"], state["model_state"])
+  )
+  arrays = convert.by_path({"params": params, **rest})
+  return convert.assign(
+    arrays, variables, lambda key: key, ours=True, **allowed
+  )
+
+
+def _backbone(config: ml_collections.ConfigDict, variables: Tree) -> Tree:
+  state = _read(pathlib.Path(config.init_from).expanduser())
+  target = published.part_of(variables, "backbone")
+  found = convert.convert(
+    config.backbone.name,
+    _by_backbone_keys(config.backbone.name, state),
+    target,
+    allow_missing=config.init_allow_missing,
+    allow_unused=config.init_allow_unused,
+  )
+  return published.joined(variables, {"backbone": found})
+
+
+def _by_backbone_keys(
+  backbone_name: str, state: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Returns a state under the names that most of its keys have as a backbone's.
+
+  Backbones stand under other prefixes in every published program; what is
+  none of the backbone's keeps its key.
+  """
+  variable = lookup.module(convert.TABLES, backbone_name).variable
+  names = lookup.names(published.LAYOUTS)
+  ways = [layers.prefixed(""), layers.prefixed("backbone.")]
+  ways += [published.layout_of(name).backbone_key for name in names]
+
+  def known(way: Any) -> int:
+    keys = (way(key) for key in state)
+    return sum(key is not None and variable(key) is not None for key in keys)
+
+  best = max(ways, key=known)
+  return {best(key) or key: value for key, value in state.items()}

@@ -1,0 +1,1 @@
+"""Parity with published implementations, from arrays that they computed."""

@@ -1,0 +1,48 @@
+"""ADD-GCN: semantic attention, static and dynamic graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from causal_mlr_jax.core.types import Output, Side
+from causal_mlr_jax.weights.parity.golden import Golden
+
+METHOD = "add_gcn"
+LOSS: dict[str, object] = {}
+# A counter that nothing reads; and, in training, the gradient of a bias that
+# the normalisation takes off again, which is rounding alone.
+UNCHECKED = (
+  r"train_state/.*\.num_batches_tracked"
+  r"|train_grad_loss_norm/gcn\.conv_global\.bias"
+)
+
+
+def fields(golden: Golden) -> dict[str, object]:
+  """Returns what the arrays do not tell: nothing."""
+  del golden
+  return {}
+
+
+def side(golden: Golden) -> Side:
+  """Returns the side inputs: none."""
+  del golden
+  return {}
+
+
+def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+  """Returns the file's outputs."""
+  del golden
+  aux = output.aux
+
+  def transposed(name: str) -> np.ndarray:
+    return np.asarray(aux[name]).swapaxes(1, 2)
+
+  return {
+    "logits": output.logits,
+    "logits_sm": aux["logits_semantic"],
+    "logits_sr": aux["logits_graph"],
+    "dynamic_adj": transposed("adjacency"),
+    "sam_v": transposed("nodes"),
+    # before the nodes are added again
+    "gcn_z": transposed("label_features") - transposed("nodes"),
+  }

@@ -1,0 +1,56 @@
+"""C-Tran: with known labels in the tokens and without."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+
+from causal_mlr_jax.core.types import Output, Side
+from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.weights.parity import heads
+from causal_mlr_jax.weights.parity.golden import Golden
+
+METHOD = "c_tran"
+# The published loss is a sum over the batch.
+LOSS = {"reduction": "sum"}
+UNCHECKED = ""
+
+
+def run(golden: Golden) -> dict[str, np.ndarray]:
+  """Returns our results, and the loss as if no label were known."""
+  case = sys.modules[__name__]
+  found = heads.run(golden, case)
+  if "loss/all_labels" in golden.arrays:
+    criterion = heads.make_network(golden, case).criterion
+    loss_BN = criterion(found["output/logits"], golden.inputs["labels"])
+    found["loss/all_labels"] = loss_BN.mean()
+  return found
+
+
+def fields(golden: Golden) -> dict[str, object]:
+  """Returns what the arrays do not tell."""
+  named = re.search(r"(\d+) heads", golden.meta.get("dimension_literals", ""))
+  return {
+    "variant": PUBLISHED,
+    "num_heads": golden.args.get("heads", int(named[1]) if named else 4),
+    "use_state": golden.args.get("use_lmt", True),
+  }
+
+
+def side(golden: Golden) -> Side:
+  """Returns the side inputs."""
+  return {"label_state": golden.inputs["mask"].astype(np.int32)}
+
+
+def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+  """Returns the file's outputs."""
+  del golden
+  aux = output.aux
+  found = {"logits": output.logits}
+  for name in aux:
+    kind, _, number = name.partition("_")
+    if kind == "encoder":
+      found[f"attn/layer{number}"] = aux[name]
+  return found

@@ -1,0 +1,39 @@
+"""IDA: light and heavy, and both copies of the published program."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from causal_mlr_jax.core.types import Output, Side
+from causal_mlr_jax.weights.parity.golden import Golden
+
+METHOD = "ida"
+LOSS = {"reduction": "batch_sum"}
+# A counter that nothing reads.
+UNCHECKED = r"train_state/.*\.num_batches_tracked"
+SECOND_COPY = "lib_new_attention"
+
+
+def fields(golden: Golden) -> dict[str, object]:
+  """Returns what the arrays do not tell."""
+  return {
+    "beta": golden.args.get("beta", 1 / 32),
+    "head_norm": "last" if SECOND_COPY in golden.meta["cls"] else "own",
+    "variant": "published",
+  }
+
+
+def side(golden: Golden) -> Side:
+  """Returns the side inputs: none."""
+  del golden
+  return {}
+
+
+def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+  """Returns the file's outputs."""
+  del golden
+  return {
+    "logits": output.logits,
+    "tokens": output.aux["tokens"],
+    "att_out": output.aux["mixed_tokens"],
+  }

@@ -1,0 +1,88 @@
+"""ML-GCN: the graph, the classifiers made from it, and the pooling window."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Array, Cooccurrence, Output, Side
+from causal_mlr_jax.methods import ml_gcn
+from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.weights.parity import heads
+from causal_mlr_jax.weights.parity.golden import Golden
+
+METHOD = "ml_gcn"
+LOSS: dict[str, object] = {}
+# A counter that nothing reads.
+UNCHECKED = r"train_state/.*\.num_batches_tracked"
+WINDOW = r"MaxPool2d\(\d+, ?\d+\) -> MaxPool2d\((\d+), ?\d+\)"
+
+
+def run(golden: Golden) -> dict[str, np.ndarray]:
+  """Returns our results, also for maps of other sizes (`feature_18`)."""
+  case = sys.modules[__name__]
+  found = heads.run(golden, case)
+  for name in golden.inputs:
+    if match := re.fullmatch(r"feature(_\d+)", name):
+      other = types.SimpleNamespace(**vars(case) | {"MAPS": {name: "final"}})
+      logits = heads.run(golden, other)["output/logits"]
+      found[f"output/logits{match[1]}"] = logits
+  return found
+
+
+def fields(golden: Golden) -> dict[str, object]:
+  """Returns what the arrays do not tell."""
+  found: dict[str, object] = {"variant": PUBLISHED}
+  if "t" in golden.args:
+    found["threshold"] = golden.args["t"]
+  if match := re.search(WINDOW, golden.meta.get("dimension_literals", "")):
+    found["window"] = int(match[1])
+  return found
+
+
+def side(golden: Golden) -> Side:
+  """Returns the side inputs.
+
+  Raises:
+    UserError: our graph is not the one that the state holds.
+  """
+  ours, theirs = _adjacency(golden), golden.state["A"]
+  if not np.allclose(ours, theirs, rtol=0, atol=1e-6):
+    raise UserError(
+      f"{golden.path}: the graph of input/adj_counts differs from state/A by "
+      f"{np.abs(ours - theirs).max():.1e}."
+    )
+  return {
+    "cooccurrence": _counted(golden),
+    "label_embeddings": golden.inputs["word_embeddings"],
+  }
+
+
+def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+  """Returns the file's outputs."""
+  aux = output.aux
+  return {
+    "logits": output.logits,
+    "adjacency_A": _adjacency(golden),
+    "adjacency_hat": aux["graph"],
+    "gc1_out": aux["hidden"],
+    "gc2_out": aux["classifiers"],
+  }
+
+
+def _counted(golden: Golden) -> Cooccurrence:
+  counts, nums = golden.inputs["adj_counts"], golden.inputs["adj_nums"]
+  return Cooccurrence(
+    jnp.asarray(counts, jnp.float32), jnp.asarray(nums, jnp.float32)
+  )
+
+
+def _adjacency(golden: Golden) -> Array:
+  """Returns the graph that a head of ours starts with."""
+  threshold = fields(golden).get("threshold", ml_gcn.Head.threshold)
+  return ml_gcn.adjacency(_counted(golden), threshold, ml_gcn.Head.reweight)

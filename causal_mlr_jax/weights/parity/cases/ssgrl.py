@@ -1,0 +1,41 @@
+"""SSGRL: attention guided by words, and the gated graph network."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from causal_mlr_jax.core.types import Cooccurrence, Output, Side
+from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.weights.parity.golden import Golden
+
+METHOD = "ssgrl"
+LOSS: dict[str, object] = {}
+# A counter that nothing reads.
+UNCHECKED = r"train_state/.*\.num_batches_tracked"
+
+
+def fields(golden: Golden) -> dict[str, object]:
+  """Returns what the arrays do not tell."""
+  return {"variant": PUBLISHED, "steps": golden.args.get("time_step", 3)}
+
+
+def side(golden: Golden) -> Side:
+  """Returns the side inputs: counts whose conditional is the given graph."""
+  graph_NN = jnp.asarray(golden.inputs["adjacency"])
+  return {
+    "cooccurrence": Cooccurrence(graph_NN, jnp.ones(len(graph_NN))),
+    "label_embeddings": golden.inputs["word_embeddings"],
+  }
+
+
+def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+  """Returns the file's outputs."""
+  del golden
+  aux = output.aux
+  return {
+    "logits": output.logits,
+    "attention": aux["pooled_attention"],
+    "semantic": aux["semantic"],
+    "graph_out": aux["graph"],
+  }

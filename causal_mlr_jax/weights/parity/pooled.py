@@ -1,0 +1,122 @@
+"""What the cases of the methods of Singh et al. share: files of a training.
+
+They hold the maps of a backbone, the linear layer and one or more batches of
+a training whose weights are not updated; gradients stand under
+`grad_loss/state/` by the names of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from causal_mlr_jax.core.types import Array, Features, Side, Tree
+from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training.criterion import make_criterion
+from causal_mlr_jax.weights import published
+from causal_mlr_jax.weights.parity import heads
+from causal_mlr_jax.weights.parity.golden import Golden
+
+
+def method_of(name: str, golden: Golden, **fields: Any) -> tuple[Any, Any]:
+  """Returns a method's module and its head in the sizes of the file.
+
+  Args:
+    name: of the method.
+    golden: the file.
+    **fields: of the head, that the arrays do not tell.
+  """
+  method = model_lib.find_method(name)
+  fields |= published.layout_of(name).fields(golden.state)
+  return method, method.Head(**fields)
+
+
+def features_of(feature_BCHW: np.ndarray) -> Features:
+  """Returns a file's maps, channels first, as a backbone's features."""
+  final_BHWC = heads.nhwc(feature_BCHW)
+  return Features({"final": final_BHWC}, final_BHWC.mean((1, 2)))
+
+
+def variables_of(
+  name: str, head: Any, features: Features, state: Mapping[str, np.ndarray]
+) -> Tree:
+  """Returns a head's variables with the values of a published state.
+
+  Args:
+    name: of the method.
+    head: from `method_of`.
+    features: to initialise it on.
+    state: arrays by torch key.
+  """
+  variables = head.init(jax.random.key(0), features, {}, train=False)
+  target = {k: {"head": v} for k, v in variables.items()}
+  found = published.convert_head(name, state, target)
+  return published.part_of(found, "head")
+
+
+def run_batch(
+  method: ModuleType,
+  head: Any,
+  variables: Tree,
+  batch: tuple[np.ndarray, np.ndarray],
+  side: Side,
+) -> tuple[Any, ...]:
+  """Runs one batch of a training.
+
+  Args:
+    method: from `method_of`.
+    head: from `method_of`.
+    variables: of the head.
+    batch: maps [B, C, H, W] and labels [B, N].
+    side: side inputs.
+
+  Returns:
+    Loss, its parts, output, changed variables, gradients of the parameters
+    and of the maps [B, H, W, C].
+  """
+  labels_BN = jnp.asarray(batch[1], jnp.float32)
+  section = ml_collections.ConfigDict(heads.section())
+  criterion = make_criterion(section, *labels_BN.shape)
+  mutable = [c for c in variables if c != "params"]
+
+  def loss(params: Tree, final: Array) -> tuple[Array, tuple]:
+    features = Features({"final": final}, final.mean((1, 2)))
+    output, changed = head.apply(
+      {**variables, "params": params},
+      features,
+      side | {"labels": labels_BN},
+      train=True,
+      mutable=mutable,
+    )
+    value, parts = method.loss(output, {"labels": labels_BN}, side, criterion)
+    return value, (parts, output, changed)
+
+  run: Callable = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+  (value, aux), grads = run(variables["params"], heads.nhwc(batch[0]))
+  return value, *aux, *grads
+
+
+def by_torch_key(
+  name: str, golden: Golden, grads: Tree
+) -> dict[str, np.ndarray]:
+  """Returns the parameters' gradients by the keys of the state, transposed.
+
+  Args:
+    name: of the method.
+    golden: the file.
+    grads: of the head's parameters.
+  """
+  layout = published.layout_of(name)
+  leaves = heads.paths({"head": grads}, "params")
+  found = {}
+  for key in golden.state:
+    path = heads.path_of(layout, key)
+    grad = np.asarray(leaves[path])
+    found[key] = grad.T if path.endswith("/kernel") else grad
+  return found
