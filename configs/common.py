@@ -19,7 +19,7 @@ METHODS = {
     "window": 10,  # batches that the context channels' mean is taken over
     "min_weight": 3.0,  # of a label without its context; DeepFashion: 5
     "weighted": True,
-    "variant": "corrected",  # published
+    "variant": "auto",  # corrected | published, see the README
   },
   "q2l": {
     "embed_dim": 2048,
@@ -39,21 +39,47 @@ METHODS = {
     "input_projection": False,
     "use_state": True,  # tokens say which labels are known
     "known_labels": 0.0,  # part of each image's labels known at test
-    "variant": "corrected",  # published
+    "variant": "auto",  # corrected | published, see the README
   },
   "ml_gcn": {
     "hidden": 1024,
     "threshold": 0.4,  # conditional probability that makes an edge
     "reweight": 0.25,  # what a label's neighbours weigh together
-    "variant": "corrected",  # published
+    "variant": "auto",  # corrected | published, see the README
     "window": 14,  # positions a side that 'published' pools
+  },
+  "add_gcn": {"embed_dim": 1024},
+  "tdrg": {
+    "embed_dim": 512,
+    "num_heads": 4,
+    "hidden": 2048,
+    "num_layers": 3,
+    "dropout": 0.0,
+    "middle_stage": "stage3",  # the map before the last
+    "variant": "auto",  # corrected | published, see the README
   },
   "ssgrl": {
     "joint_dim": 1024,  # in which positions and words meet
     "output_dim": 2048,
     "steps": 3,  # of message passing
     "pool": 2,  # side of the windows that are averaged first
-    "variant": "corrected",  # published
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "ccd": {
+    "num_heads": 4,
+    "tau": 32.0,  # scale of the logits
+    "beta": 1 / 32,  # added to the norm of the weights
+    "fuse": "selector",  # mlp | concat | none
+    "stage": 2,  # 1: the context classifier alone
+  },
+  "ida": {
+    "num_heads": 4,
+    "num_layers": 2,  # 1 in the published light form
+    "beta": 1 / 32,  # added to the norm of the weights
+    "heavy": True,  # normalisation, feed-forward, output projection
+    "hidden": 2048,
+    "head_norm": "own",  # last
+    "variant": "auto",  # corrected | published, see the README
   },
   "causal": {
     "embed_dim": 512,
@@ -181,7 +207,12 @@ def get_config(
   # What differs in the training that comes first (ccd, cam_based,
   # feature_split), keys of `train`.
   config.first_stage = ml_collections.ConfigDict(
-    {"epochs": 6.0, "learning_rate": 1e-4}
+    {
+      "epochs": 6.0,
+      "learning_rate": 1e-4,
+      "schedule": "one_cycle",
+      "step_at": (),
+    }
   )
   config.confounders = confounders()
   config.train = train()

@@ -12,20 +12,28 @@ import ml_collections
 
 from configs import common
 
-# Sizes for 64-pixel images, a feature map of 8 x 8 and 32 labels.
-DECODER = {
+# Sizes for 64-pixel images, a feature map of 8 x 8 x 64 and 32 labels; each
+# goes to the methods that have such a field.
+SIZES = {
   "embed_dim": 64,
   "hidden": 128,
+  "joint_dim": 64,
+  "output_dim": 64,
+  "num_layers": 1,
   "num_encoder_layers": 0,
   "num_decoder_layers": 1,
   "dropout": 0.0,  # so short a training underfits
   "input_projection": True,
+  "middle_stage": "stage2",  # of three
 }
 
 # The best of 1.5e-3, 3e-3, 6e-3, 1e-2 (and 2e-2 for the baseline) by
 # validation mAP, on a seed of its own: the same for q2l and causal.
 LEARNING_RATE = 3e-3
 OTHER_LEARNING_RATES = {"baseline": 1e-2}
+# Of all methods; those with a first training split them.
+EPOCHS, FIRST_EPOCHS = 24.0, 8.0
+TWO_STAGES = ("ccd", "cam_based", "feature_split")
 
 
 def get_config(method: str = "causal") -> ml_collections.ConfigDict:
@@ -35,7 +43,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     method: a key of `common.METHODS`.
   """
   config = common.get_config(method, "resnet")
-  for key, value in DECODER.items():
+  for key, value in SIZES.items():
     if key in config.method:
       config.method[key] = value
   config.backbone.update(
@@ -49,11 +57,15 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   config.confounders.update(image_size=128, num=80)
   config.train.update(
     batch_size=32,
-    epochs=24.0,
+    epochs=EPOCHS - FIRST_EPOCHS * (method in TWO_STAGES),
     learning_rate=OTHER_LEARNING_RATES.get(method, LEARNING_RATE),
     warmup=0.1,
     adam_b2=0.98,
     ema_decay=0.99,
+  )
+  # The first network of all three is the plain one, or as plain.
+  config.first_stage.update(
+    epochs=FIRST_EPOCHS, learning_rate=OTHER_LEARNING_RATES["baseline"]
   )
   config.evaluate.every_epochs = 2.0
   return config

@@ -5,6 +5,8 @@ import numpy as np
 from causal_mlr_jax.data import dataset as dataset_lib
 from configs import context_emoji
 
+SIZES = {"embed_dim": 16, "hidden": 24, "joint_dim": 16, "output_dim": 16}
+
 
 def config(method, data_dir, **overrides):
   """The embedded world's own configuration, shrunk; then overrides."""
@@ -13,8 +15,9 @@ def config(method, data_dir, **overrides):
   c.backbone.width = 8
   c.confounders.update(num=6, image_size=64, batch_size=48)
   c.train.update(batch_size=24, epochs=2.0, log_every=2)
+  c.first_stage.epochs = 1.0
   c.evaluate.update(batch_size=48, every_epochs=1.0)
-  for key, value in {"embed_dim": 16, "hidden": 24}.items():
+  for key, value in SIZES.items():
     if key in c.method:
       c.method[key] = value
   c.update_from_flattened_dict(overrides)

@@ -17,7 +17,7 @@ from causal_mlr_jax.core.fingerprint import fingerprint
 
 BUILDERS = "causal_mlr_jax.data.builders"
 # Data sets that have a configuration and no builder in this version.
-WITHOUT_BUILDER = ("coco_stuff",)
+WITHOUT_BUILDER = ("coco", "coco_stuff")
 
 
 class Records(Sequence):

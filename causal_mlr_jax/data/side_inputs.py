@@ -34,14 +34,15 @@ def embeddings_from_cooccurrence(
   """Returns label embeddings [N, D] made from the training labels alone.
 
   The symmetric matrix of positive pointwise mutual information between labels
-  is factorised, U·sqrt(S) of its singular value decomposition (Levy and
-  Goldberg 2014, arXiv:1402.3722 sections 3-5 for words); labels that stand in
-  like company come out alike. The diagonal holds -log P(label). D is at most
-  N; further columns are 0.
+  is factorised, U·sqrt(S) of its singular value decomposition (for words:
+  Levy and Goldberg, Neural Word Embedding as Implicit Matrix Factorization,
+  NeurIPS 2014); labels that stand in like company come out alike. The
+  diagonal holds -log P(label); a label of no image counts as one of one
+  image. Columns beyond N are 0.
 
   Args:
     counted: over the training split.
-    num_images: of that split.
+    num_images: of that split, at least 1.
     dim: D.
   """
   joint = np.asarray(counted.counts_NN, np.float64) / num_images
@@ -51,9 +52,11 @@ def embeddings_from_cooccurrence(
     information = np.log(joint) - np.log(np.outer(single, single))
   u, s, _ = np.linalg.svd(np.maximum(information, 0))
   kept = min(dim, len(s))
-  # A column's sign is not determined: the largest entry is made positive.
+  # A column's sign is not determined: the largest entry is made positive, the
+  # first one where others are as large, whatever rounding says.
   u = u[:, :kept]
-  u *= np.sign(u[np.abs(u).argmax(0), np.arange(kept)])[None]
+  large = np.abs(u) > (1 - 1e-6) * np.abs(u).max(0)[None]
+  u *= np.sign(u[large.argmax(0), np.arange(kept)])[None]
   embeddings = np.zeros((len(s), dim), np.float32)
   embeddings[:, :kept] = u * np.sqrt(s[:kept])[None]
   return embeddings
@@ -72,10 +75,17 @@ def embeddings_from_glove(
     labels: names; words are separated by blanks, '_', '-' or '/'.
 
   Raises:
-    UserError: the file cannot be read, a line is not of that form, or words
-      are missing.
+    UserError: the file cannot be read, the line of a word is not of that
+      form, words are missing, or a label has none.
   """
   words = [_words(label) for label in labels]
+  for label, own in zip(labels, words, strict=True):
+    if not own:
+      raise UserError(
+        f"The label {label!r} holds no word to look up in {path}; rename it, "
+        "or leave side_inputs.glove empty for embeddings made from the "
+        "training labels."
+      )
   found = _read_vectors(pathlib.Path(path), {w for ws in words for w in ws})
   missing = sorted({w for ws in words for w in ws} - found.keys())
   if missing:
@@ -99,16 +109,25 @@ def _read_vectors(
   path: pathlib.Path, wanted: set[str]
 ) -> dict[str, np.ndarray]:
   found: dict[str, np.ndarray] = {}
+  width = 0
   try:
     with path.expanduser().open(encoding="utf-8") as file:
       for number, line in enumerate(file, 1):
-        word, *numbers = line.rstrip("\n").split(" ")
+        word, _, rest = line.partition(" ")
         if word not in wanted:
           continue
+        numbers = rest.split()
+        # Some entries of the large files hold blanks ("to name@domain.com"):
+        # they are another word's.
+        if numbers and not _is_number(numbers[0]):
+          continue
+        width = width or len(numbers)
+        if not numbers or len(numbers) != width:
+          raise ValueError(
+            f"line {number} ({word!r}) has {len(numbers)} numbers, not "
+            f"{width or 'any'}"
+          )
         found[word] = np.array([float(x) for x in numbers])
-        first = next(iter(found.values()))
-        if not numbers or len(found[word]) != len(first):
-          raise ValueError(f"line {number} has {len(numbers)} numbers")
   except (OSError, ValueError) as error:
     raise UserError(
       f"side_inputs.glove: cannot read {path}: {error}. Expected a GloVe text "
@@ -117,11 +136,19 @@ def _read_vectors(
   return found
 
 
+def _is_number(text: str) -> bool:
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True
+
+
 def random_label_state() -> Callable[..., np.ndarray]:
   """Returns a function that draws known labels for the training of C-Tran.
 
-  Lanchantin et al. 2021, section 3.4: the number of known labels is uniform
-  in 0..⌊0.75 N⌋, and which ones is too.
+  Label mask training (Lanchantin et al. 2021, arXiv:2011.14027): the number
+  of known labels is uniform in 0..⌊0.75 N⌋, and which ones is too.
   """
 
   def draw(
@@ -137,7 +164,8 @@ def random_label_state() -> Callable[..., np.ndarray]:
 def known_label_state(part: float) -> Callable[..., np.ndarray]:
   """Returns a function that makes a part of each image's labels known.
 
-  Which ones depends on the image alone, not on the seed of training.
+  ⌊part · N⌋ of them; which ones depends on the image's place in its split
+  alone, not on the seed of training.
 
   Args:
     part: of the labels, in [0, 1).
@@ -156,7 +184,9 @@ def known_label_state(part: float) -> Callable[..., np.ndarray]:
   ) -> np.ndarray:
     del rng
     chosen = np.random.default_rng((20211, index))
-    return _state(labels_N, int(part * len(labels_N)), chosen)
+    # 0.29 * 100 is a little below 29.
+    known = int(part * len(labels_N) + 1e-9)
+    return _state(labels_N, known, chosen)
 
   return draw
 

@@ -43,27 +43,32 @@ def loss(
       the worst mistakes; 0 does not.
     clamp_above: clamps at 1 - eps too, as Query2Label's unscaled class.
   """
-  p = jax.nn.sigmoid(logits_BN)
   log_p = jax.nn.log_sigmoid(logits_BN)
+  log_q = jax.nn.log_sigmoid(-logits_BN)
+  weight_p = _exp(log_q, gamma_positive)
+  weight_n = _exp(log_p, gamma_negative)
   if clip > 0:
-    q = jnp.minimum(jax.nn.sigmoid(-logits_BN) + clip, 1.0)
-    log_q, p_m = jnp.log(q), jnp.maximum(p - clip, 0.0)
-  else:
-    log_q, p_m = jax.nn.log_sigmoid(-logits_BN), p
+    log_q = jnp.log(jnp.minimum(jax.nn.sigmoid(-logits_BN) + clip, 1.0))
+    shifted = jnp.maximum(jax.nn.sigmoid(logits_BN) - clip, 0.0)
+    weight_n = _power(shifted, gamma_negative)
   log_p, log_q = (_clamp(x, eps, clamp_above) for x in (log_p, log_q))
-  weight_p = _power(jax.nn.sigmoid(-logits_BN), gamma_positive)
-  weight_n = _power(p_m, gamma_negative)
   if not focusing_gradient:
     weight_p, weight_n = jax.lax.stop_gradient((weight_p, weight_n))
   positive = labels_BN * weight_p * log_p
   return -positive - (1 - labels_BN) * weight_n * log_q
 
 
+def _exp(log_base: Array, exponent: float) -> Array:
+  """Returns base^exponent; its gradient is finite for every exponent."""
+  return jnp.exp(exponent * log_base)
+
+
 def _power(base: Array, exponent: float) -> Array:
-  # 0^0 has no finite derivative, and the loss at exponent 0 needs none.
-  if exponent == 0:
-    return jnp.ones_like(base)
-  return base if exponent == 1 else base**exponent
+  """Returns base^exponent for a base that may be 0."""
+  # The derivative of 0^exponent is not finite below exponent 1.
+  zero = base == 0
+  power = jnp.where(zero, 1.0, base) ** exponent
+  return jnp.where(zero, 1.0 if exponent == 0 else 0.0, power)
 
 
 def _clamp(log_probability: Array, eps: float, above: bool) -> Array:

@@ -22,4 +22,6 @@ def loss(
     alpha: weight of positives, 1 - alpha that of negatives; None: none.
     gamma: exponent of the focusing weight.
   """
-  return optax.sigmoid_focal_loss(logits_BN, labels_BN, alpha, gamma)
+  return optax.sigmoid_focal_loss(
+    logits_BN, labels_BN, alpha=alpha, gamma=gamma
+  )

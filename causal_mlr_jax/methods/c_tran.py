@@ -30,7 +30,8 @@ class Head(nn.Module):
 
   As in the published code positions have no encoding. There the embedding of
   the state 'unknown', meant to be zero, is a random vector that does not
-  learn: 'published' keeps it, 'corrected' has zero.
+  learn: 'published' keeps it, 'corrected' has zero. The encoder's layers
+  start as those of the other methods (Xavier), not from U(±D^-1/2).
 
   Attributes:
     num_labels: N.

@@ -1,4 +1,4 @@
-"""CCD: causal context debiasing (Liu et al., CVPR 2023).
+"""CCD: causal context debiasing (Liu et al., CVPR 2022).
 
 A context classifier guesses from the average feature which labels the scene
 suggests; the prototypes of those labels are the context, and it is taken off

@@ -21,7 +21,7 @@ from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.attention import MultiHeadAttention
 from causal_mlr_jax.nn.dense import UniformDense
 from causal_mlr_jax.nn.label_linear import symmetric_uniform
-from causal_mlr_jax.nn.normalised_classifier import block_norm
+from causal_mlr_jax.nn.normalised_classifier import block_size, over_norm
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
@@ -78,19 +78,23 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
-    """Returns logits [B, N]; `attention` [B, N, P] is the mean over heads."""
+    """Returns logits [B, N]; `attention` [B, N, P] is the mean over heads.
+
+    Raises:
+      UserError: A does not divide C.
+    """
     del side
     map_BHWC = features.maps["final"].astype(self.dtype)
     batch, height, width, channels = map_BHWC.shape
     heads, labels = self.num_heads, self.num_labels
-    size = channels // heads
+    size = block_size(channels, heads)
     map_BPAE = map_BHWC.reshape(batch, height * width, heads, size)
     init = symmetric_uniform(size**-0.5)
     weight_ANE = jnp.stack(
       [self.param(f"head_{k}", init, (labels, size)) for k in range(heads)]
     )
-    norm_AN1 = block_norm(weight_ANE) + self.beta
-    sampled_BNAE, attention_BANP = sample(map_BPAE, weight_ANE / norm_AN1)
+    scaled_ANE = over_norm(weight_ANE, self.beta)
+    sampled_BNAE, attention_BANP = sample(map_BPAE, scaled_ANE)
     if self.variant == "published":
       sampled_BNAE = sampled_BNAE.swapaxes(2, 3)
     tokens = sampled_BNAE.reshape(batch * labels, heads, size)
@@ -98,11 +102,12 @@ class Head(nn.Module):
     x_BNC = mixed.reshape(batch, labels, channels)
     if self.heavy:
       x_BNC = UniformDense(channels, dtype=self.dtype, name="out")(x_BNC)
-    divisor = norm_AN1 if self.head_norm == "own" else norm_AN1[-1:]
+    if self.head_norm == "last":
+      scaled_ANE = over_norm(weight_ANE, self.beta, weight_ANE[-1:])
     logits_BN = jnp.einsum(
       "BNAE,ANE->BN",
       x_BNC.reshape(batch, labels, heads, size).astype(jnp.float32),
-      weight_ANE / divisor,
+      scaled_ANE,
     )
     aux = {
       "tokens": tokens,

@@ -129,11 +129,11 @@ class Head(nn.Module):
 def adjacency(
   counted: Cooccurrence, threshold: float, reweight: float
 ) -> Array:
-  """Returns the re-weighted graph with self-loops [N, N] (eqs. 7 and 8).
+  """Returns the re-weighted graph with self-loops [N, N] (equation 8).
 
   Row i has an edge to j where P(j | i) reaches the threshold. The edges into
-  a label share `reweight`, as in the published code, whose sum runs over the
-  column; equation 8 names no direction that all versions agree on.
+  a label share `reweight`: the sum runs over the column, as in the published
+  code and its authors' correction of the equation.
 
   Args:
     counted: labels and pairs over the training split.

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
 from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.conv import Conv
@@ -29,10 +28,10 @@ from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.resize import resize_aligned
 from causal_mlr_jax.nn.semantic_nodes import SemanticNodes, gather, top_mean
 from causal_mlr_jax.nn.transformer import EncoderLayer
+from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ()
 scores = single_logits.scores
-VARIANTS = ("published", "corrected")
 # Share of each branch in the score.
 TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3
 TOP_SHARE = 0.05  # of the positions that the third classifier averages
@@ -56,7 +55,7 @@ class Head(nn.Module):
     embed_dim: D of the encoder; nodes are twice as wide.
     num_heads: A of the encoder.
     hidden: feed-forward width F of the encoder.
-    num_encoder_layers: shared by the three scales.
+    num_layers: shared by the three scales.
     dropout: rate in training, of the encoder.
     middle_stage: name of the map before the last.
     variant: 'corrected' or 'published'.
@@ -67,20 +66,19 @@ class Head(nn.Module):
   embed_dim: int = 512
   num_heads: int = 4
   hidden: int = 2048
-  num_encoder_layers: int = 3
+  num_layers: int = 3
   dropout: float = 0.0
   middle_stage: str = "stage3"
-  variant: str = "corrected"
+  variant: str = CORRECTED
   dtype: jnp.dtype = jnp.float32
 
   def __post_init__(self):
     """Checks the variant.
 
     Raises:
-      UserError: it is none of `VARIANTS`.
+      UserError: an unknown variant.
     """
-    if self.variant not in VARIANTS:
-      raise unknown_name("method.variant", self.variant, VARIANTS)
+    check_variant(self.variant)
     super().__post_init__()
 
   @nn.compact
@@ -89,7 +87,8 @@ class Head(nn.Module):
 
     `aux` holds class activation maps `attention` [B, N, P], the logits of
     the three classifiers, the encoded scales [B, P, D] from the finest on,
-    the graph's nodes [B, N, 2D] and adjacency [B, N, N].
+    the nodes [B, N, 2D] before and after the graph (`label_features`), and
+    its adjacency [B, N, N].
 
     Raises:
       UserError: there is no map `middle_stage`, or the final map is smaller
@@ -110,8 +109,12 @@ class Head(nn.Module):
     cam_BNP, mask_BNP, nodes_BND = SemanticNodes(
       self.num_labels, self.embed_dim, self.dtype, name="nodes"
     )(x_BPC)
-    joint_BND, adjacency_BNN = self._graph(encoded, mask_BNP, nodes_BND, train)
-    graph_BN = LabelLinear(self.num_labels, name="classifier")(joint_BND)
+    structure_BND = self._structure(encoded[1], mask_BNP)
+    joint_BND = jnp.concatenate([nodes_BND, structure_BND], axis=-1)
+    update_BND, adjacency_BNN = self._graph(joint_BND, encoded, train)
+    label_features_BND = joint_BND + update_BND
+    classify_graph = LabelLinear(self.num_labels, name="classifier")
+    graph_BN = classify_graph(label_features_BND)
     # Python rounds halves to even, as the published code does.
     count = max(1, round(TOP_SHARE * x_BPC.shape[1]))
     return Output(
@@ -122,7 +125,8 @@ class Head(nn.Module):
         "logits_graph": graph_BN,
         "logits_semantic": top_mean(cam_BNP, count),
         "encoded": encoded,
-        "label_features": joint_BND,
+        "nodes": joint_BND,
+        "label_features": label_features_BND,
         "adjacency": adjacency_BNN,
       },
     )
@@ -191,9 +195,9 @@ class Head(nn.Module):
         self.dtype,
         name=f"encoder_{i}",
       )
-      for i in range(self.num_encoder_layers)
+      for i in range(self.num_layers)
     ]
-    over_batch = self.variant == "published"
+    over_batch = self.variant == PUBLISHED
 
     def encode(x: Array) -> Array:
       x = x.swapaxes(0, 1) if over_batch else x
@@ -203,27 +207,25 @@ class Head(nn.Module):
 
     return [encode(flattened(x_BHWC)) for x_BHWC in scales]
 
-  def _graph(
-    self,
-    encoded: list[Array],
-    mask_BNP: Array,
-    nodes_BND: Array,
-    train: bool,
-  ) -> tuple[Array, Array]:
-    """Returns nodes [B, N, 2D] after the graph, and its adjacency [B, N, N].
+  # The transformer guides the nodes and the graph, and learns nothing from
+  # either.
 
-    The transformer guides the graph and learns nothing from it.
-    """
-    guides = jax.lax.stop_gradient(encoded)
-    structure_BND = UniformDense(
-      self.embed_dim, dtype=self.dtype, name="guidance"
-    )(jax.lax.stop_gradient(gather(guides[1], mask_BNP)))
-    joint_BND = jnp.concatenate([nodes_BND, structure_BND], axis=-1)
-    context = [guide_BPD.mean(axis=1) for guide_BPD in guides]
-    update_BND, adjacency_BNN = DynamicGraph(self.dtype, name="graph")(
-      joint_BND, jnp.concatenate(context, axis=-1), train=train
+  def _structure(self, encoded_BPD: Array, mask_BNP: Array) -> Array:
+    """Returns the encoded map gathered under each label's mask, [B, N, D]."""
+    gathered_BND = jax.lax.stop_gradient(gather(encoded_BPD, mask_BNP))
+    return UniformDense(self.embed_dim, dtype=self.dtype, name="guidance")(
+      gathered_BND
     )
-    return joint_BND + update_BND, adjacency_BNN
+
+  def _graph(
+    self, nodes_BND: Array, encoded: list[Array], train: bool
+  ) -> tuple[Array, Array]:
+    """Returns the nodes' update [B, N, 2D] and the adjacency [B, N, N]."""
+    means = [guide_BPD.mean(axis=1) for guide_BPD in encoded]
+    context_BE = jax.lax.stop_gradient(jnp.concatenate(means, axis=-1))
+    return DynamicGraph(self.dtype, name="graph")(
+      nodes_BND, context_BE, train=train
+    )
 
 
 def flattened(map_BHWC: Array) -> Array:

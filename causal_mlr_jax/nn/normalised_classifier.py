@@ -7,11 +7,25 @@ features; CCD and IDA build on it.
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn.label_linear import symmetric_uniform
+
+
+def block_size(channels: int, num_heads: int) -> int:
+  """Returns the width of each of A blocks of the channels.
+
+  Raises:
+    UserError: A does not divide C.
+  """
+  if channels % num_heads:
+    raise UserError(
+      f"method.num_heads = {num_heads} does not divide the {channels} channels "
+      "of the final map; take a number that does."
+    )
+  return channels // num_heads
 
 
 def block_norm(x: Array) -> Array:
@@ -24,14 +38,18 @@ def block_norm(x: Array) -> Array:
   return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
 
 
-def over_norm(weight: Array, beta: float) -> Array:
-  """Returns weights over their norm plus `beta`, both of the last axis.
+def over_norm(
+  weight: Array, beta: float, measured: Array | None = None
+) -> Array:
+  """Returns weights over a norm of the last axis plus `beta`.
 
   Args:
     weight: [..., D].
     beta: keeps small weights small.
+    measured: the weights whose norm is taken, of a shape that fits; None
+      takes `weight`.
   """
-  return weight / (block_norm(weight) + beta)
+  return weight / (block_norm(weight if measured is None else measured) + beta)
 
 
 class NormalisedClassifier(nn.Module):
@@ -60,24 +78,21 @@ class NormalisedClassifier(nn.Module):
       x_BC: the features that are classified.
       map_BPC: a map; the linear part of the classifier is applied to each
         position, without the division by the norm of its features.
+
+    Raises:
+      UserError: A does not divide C.
     """
     channels = x_BC.shape[-1]
     heads, labels = self.num_heads, self.num_labels
+    size = block_size(channels, heads)
     init = symmetric_uniform(channels**-0.5)
     weight_NC = self.param("weight", init, (labels, channels))
-    scaled = over_norm(weight_NC.reshape(labels, heads, -1), self.beta)
+    scaled = over_norm(weight_NC.reshape(labels, heads, size), self.beta)
     scaled = scaled * (self.tau / heads)
-    x = x_BC.astype(jnp.float32).reshape(-1, heads, channels // heads)
+    x = x_BC.astype(jnp.float32).reshape(-1, heads, size)
     norm = block_norm(x)
     x = x / jnp.where(norm == 0, 1.0, norm)
     logits_BN = jnp.einsum("BAE,NAE->BN", x, scaled)
     linear_NC = scaled.reshape(labels, channels).astype(map_BPC.dtype)
     cam_BNP = jnp.einsum("BPC,NC->BNP", map_BPC, linear_NC)
     return logits_BN, cam_BNP
-
-
-def split_heads(map_BHWC: Array, num_heads: int) -> Array:
-  """Returns a map as [B, P, A, C / A]: positions, consecutive blocks."""
-  batch, height, width, channels = map_BHWC.shape
-  shape = (batch, height * width, num_heads, channels // num_heads)
-  return jax.lax.reshape(map_BHWC, shape)

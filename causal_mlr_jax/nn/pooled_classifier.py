@@ -63,12 +63,9 @@ class PooledClassifier(nn.Module):
     kernel_CN = self.param("kernel", init, (channels, self.num_labels))
     bias_N = self.param("bias", init, (self.num_labels,))
     logits_BN = pooled_BC @ kernel_CN + bias_N[None]
-    cam_BNP = jnp.einsum(
-      "BPC,CN->BNP",
-      map_BHWC.reshape(batch, height * width, channels),
-      kernel_CN.astype(map_BHWC.dtype),
-      preferred_element_type=jnp.float32,
-    )
+    # In float32: the maps of two networks are compared, and differ by little.
+    map_BPC = map_BHWC.reshape(batch, height * width, channels)
+    cam_BNP = jnp.einsum("BPC,CN->BNP", map_BPC.astype(jnp.float32), kernel_CN)
     return Classified(pooled_BC, logits_BN, cam_BNP, kernel_CN, bias_N)
 
 

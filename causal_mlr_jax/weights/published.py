@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from causal_mlr_jax.core import lookup
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.paths import path_of
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.weights import convert, layers
@@ -68,16 +69,27 @@ def convert_method(
     UserError: a key is missing or left over, or a shape differs.
   """
   backbone, head = split(layout_of(method_name), state)
-  parts = {
-    "backbone": convert.convert(
+
+  def convert_backbone() -> Tree:
+    return convert.convert(
       backbone_name,
       backbone,
       part_of(target, "backbone"),
       allow_missing=allow_missing,
       allow_unused=allow_unused,
-    ),
-    "head": _head(method_name, head, target, allow_missing, allow_unused),
-  }
+    )
+
+  def convert_own() -> Tree:
+    return _head(method_name, head, target, allow_missing, allow_unused)
+
+  parts, problems = {}, []
+  for part, function in (("backbone", convert_backbone), ("head", convert_own)):
+    try:
+      parts[part] = function()
+    except UserError as error:
+      problems.append(f"{part}: {error}")
+  if problems:
+    raise UserError("\n".join(problems))
   return joined(target, parts)
 
 

@@ -23,13 +23,21 @@ SMALL = {
   "joint_dim": 16,
   "output_dim": 24,
 }
-# Biases that softmax drops, see `attention.Projection` and `ssgrl.Weights`.
-WITHOUT_GRADIENT = ("key/bias", "semantic/joint/bias", "semantic/score/bias")
+# Biases that softmax drops, see `attention.Projection` and `ssgrl.Weights`, or
+# the normalisation of a batch, see `nn/dynamic_graph.py`.
+WITHOUT_GRADIENT = (
+  "key/bias",
+  "semantic/joint/bias",
+  "semantic/score/bias",
+  "graph/context/bias",
+)
 
 
 def make(name, **options):
   method = model_lib.find_method(name)
   fields = dict(common.METHODS[name])
+  if "variant" in fields:
+    fields["variant"] = "corrected"  # what 'auto' is without a checkpoint
   fields |= {k: v for k, v in SMALL.items() if k in fields}
   return method, method.Head(num_labels=LABELS, **(fields | options))
 
@@ -37,7 +45,7 @@ def make(name, **options):
 def make_inputs(dtype=jnp.float32):
   keys = jax.random.split(jax.random.key(0), 2)
   final = jax.random.normal(keys[0], (BATCH, 4, 4, 12)).astype(dtype)
-  maps = {"final": final, "stage1": final, "stage2": final}
+  maps = dict.fromkeys(("final", "stage1", "stage2", "stage3"), final)
   features = Features(maps, final.astype(jnp.float32).mean((1, 2)))
   share = jax.nn.softmax(jax.random.normal(keys[1], (BATCH, 6)))
   labels = jnp.asarray(make_labels())

@@ -39,9 +39,12 @@ class Case:
 
   def __init__(self, arrays, method, program):
     start = "state/"
-    plain = {k.removeprefix(start): v for k, v in arrays.items() if start in k}
     self.method = method
-    self.state = {program(key): value for key, value in plain.items()}
+    self.state = {
+      program(key.removeprefix(start)): value
+      for key, value in arrays.items()
+      if key.startswith(start)
+    }
     layout = published.layout_of(method)
     backbone, head = published.split(layout, self.state)
     self.backbone = resnet.Backbone(**table.fields(backbone))
@@ -75,7 +78,7 @@ class Case:
 def test_image_to_logits(golden, method, program):
   arrays = golden("resnet50_reduced")
   case = Case(arrays, method, program)
-  target = case.init()
+  target = jax.jit(case.init)()
   variables = case.convert(target)
   assert jax.tree.structure(variables) == jax.tree.structure(target)
   want = arrays["output/logits"]

@@ -68,12 +68,10 @@ def backbone_key(key: str) -> str | None:
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
   """Returns the fields of `Head` that the arrays tell."""
-  first = "transformer.encoder.layers.0.linear1.bias"
+  adjacency = ("matrix_transform.bias", "gcn.conv_create_co_mat.bias")
   return {
-    "num_labels": len(state["matrix_transform.bias"])
-    if "matrix_transform.bias" in state
-    else len(state["gcn.conv_create_co_mat.bias"]),
+    "num_labels": next(len(state[key]) for key in adjacency if key in state),
     "embed_dim": len(state["transform_14.bias"]),
-    "hidden": len(state[first]),
-    "num_encoder_layers": layers.count(state, ENCODER),
+    "hidden": len(state["transformer.encoder.layers.0.linear1.bias"]),
+    "num_layers": layers.count(state, ENCODER),
   }

@@ -88,7 +88,7 @@ class Network(NamedTuple):
     )
     for collection, values in new.items():
       changed.setdefault(collection, {})["head"] = values
-    aux = dict(output.aux) | {"feature_map": features.maps["final"]}
+    aux = dict(output.aux) | {"maps": dict(features.maps)}
     return output._replace(aux=aux), changed
 
 
@@ -210,7 +210,7 @@ def evaluate(
   outputs = network.case.outputs(output, golden)
   found = {f"output/{k}": np.asarray(v) for k, v in outputs.items()}
   if network.backbone is not None:
-    found["output/feature"] = nchw(output.aux["feature_map"])
+    found["output/feature"] = nchw(output.aux["maps"]["final"])
   found |= {"loss/total": total}
   found |= {f"loss/{name}": part for name, part in parts.items()}
   found |= _input_gradients("grad", grad, network)

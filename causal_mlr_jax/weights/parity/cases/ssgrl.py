@@ -11,8 +11,12 @@ from causal_mlr_jax.weights.parity.golden import Golden
 
 METHOD = "ssgrl"
 LOSS: dict[str, object] = {}
-# A counter that nothing reads.
-UNCHECKED = r"train_state/.*\.num_batches_tracked"
+# A counter that nothing reads; and the gradients of two biases that softmax
+# takes off again, which are rounding alone there and 0 here.
+UNCHECKED = (
+  r"train_state/.*\.num_batches_tracked"
+  r"|(train_)?grad_loss_norm/word_semantic\.fc_(3|a)\.bias"
+)
 
 
 def fields(golden: Golden) -> dict[str, object]:

@@ -1,0 +1,69 @@
+"""The arrays of PyTorch files that lie beside the file of this case."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.weights import torch_files
+from causal_mlr_jax.weights.parity.golden import Golden
+
+UNCHECKED = ""
+REFUSED = "must be refused"
+BITS = "bits/"
+
+
+def run(golden: Golden) -> dict[str, np.ndarray]:
+  """Returns what the files hold, by the keys of this one.
+
+  Raises:
+    UserError: a file cannot be read, holds other arrays than the file says,
+      bit for bit, or was read and must be refused.
+  """
+  found: dict[str, np.ndarray] = {}
+  for name, holds in golden.meta["files"].items():
+    path = golden.path.with_name(name)
+    if holds.startswith(REFUSED):
+      check_refused(path)
+      continue
+    part = holds.partition("/")[0]
+    arrays = torch_files.state_dict(path)
+    check_equal(path, arrays, golden.group(part))
+    found |= {f"{part}/{key}": value for key, value in arrays.items()}
+  bits = golden.group(BITS.rstrip("/"))
+  return found | {BITS + key: upper_half(found[key]) for key in bits}
+
+
+def upper_half(value: np.ndarray) -> np.ndarray:
+  """Returns the bits of bfloat16 numbers, which are read as float32."""
+  return (value.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def check_refused(path: pathlib.Path) -> None:
+  """Raises unless reading a file, if it is there, is refused."""
+  if not path.exists():
+    return
+  try:
+    torch_files.read(path)
+  except UserError:
+    return
+  raise UserError(f"{path} was read; it asks for a call and must be refused.")
+
+
+def check_equal(
+  path: pathlib.Path,
+  arrays: dict[str, np.ndarray],
+  expected: dict[str, np.ndarray],
+) -> None:
+  """Raises unless names, types and values are those that are expected."""
+  wrong = sorted(set(arrays) ^ set(expected))
+  for key in set(arrays) & set(expected):
+    got, want = arrays[key], expected[key]
+    if got.dtype != want.dtype or not np.array_equal(got, want):
+      wrong.append(key)
+  if wrong:
+    raise UserError(
+      f"{path} gives other arrays than expected: {', '.join(sorted(wrong))}."
+    )

@@ -1,0 +1,84 @@
+"""Every published recipe is a configuration that fits its model."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from causal_mlr_jax.core.types import Cooccurrence
+from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training import optimizer
+from causal_mlr_jax.training.criterion import make_criterion
+from configs import coco, coco_stuff, common, recipes
+from tests import small
+
+LABELS = 6
+
+
+def side():
+  eye = np.eye(LABELS, dtype=np.float32)
+  return {
+    "confounders": small.confounders(),
+    "cooccurrence": Cooccurrence(1 - eye, np.ones(LABELS, np.float32)),
+    "label_embeddings": np.ones((LABELS, 300), np.float32),
+    "label_prototypes": np.ones((LABELS, 2048), np.float32),
+    "label_state": np.zeros((2, LABELS), np.int32),
+  }
+
+
+def test_every_method_has_a_recipe():
+  assert recipes.RECIPES.keys() == common.METHODS.keys()
+
+
+@pytest.mark.parametrize("make", [coco.get_config, coco_stuff.get_config])
+@pytest.mark.parametrize("name", common.METHODS)
+def test_the_recipe_fits_the_model(name, make):
+  config = make(name).lock()
+  train, evaluate = (
+    preprocess.parse(config.data[f"preprocess_{kind}"])
+    for kind in ("train", "evaluate")
+  )
+  image = png(700, 500)
+  shapes = {
+    op(image, np.random.default_rng(0)).shape for op in (train, evaluate)
+  }
+  assert len(shapes) == 1
+  model = model_lib.make_model(config, LABELS)
+  variables = jax.eval_shape(
+    lambda key: model.init(
+      key, jnp.zeros((2, *shapes.pop()), jnp.uint8), side(), train=False
+    ),
+    jax.random.key(0),
+  )
+  # Path rules name parameters that exist; sections hold what is needed.
+  for section in (config.train, first(config)):
+    schedule = optimizer.make_schedule(section, 100)
+    tx = optimizer.make_optimizer(section, schedule, variables["params"], 100)
+    jax.eval_shape(tx.init, variables["params"])
+    assert float(schedule(10)) > 0
+  logits = jnp.zeros((2, LABELS))
+  criterion = make_criterion(config.loss, config.train.batch_size, LABELS)
+  assert (criterion(logits, logits) > 0).all()
+
+
+def first(config):
+  section = ml_collections.ConfigDict(config.train)
+  section.update(config.first_stage)
+  return section
+
+
+def png(height, width):
+  from causal_mlr_jax.data.emoji import png
+
+  rng = np.random.default_rng(0)
+  return png(rng.integers(0, 256, (height, width, 3), np.uint8))
+
+
+def test_an_unknown_recipe_names_the_choices():
+  from causal_mlr_jax.core.errors import UserError
+
+  assert coco_stuff.get_config("q2l,common").train.weight_decay == 1e-2
+  with pytest.raises(UserError, match="published"):
+    coco_stuff.get_config("q2l,comon")

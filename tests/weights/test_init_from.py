@@ -1,0 +1,184 @@
+"""Weights of a run, and of a published file, give the same scores here."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from causal_mlr_jax import run
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import dataset as dataset_lib
+from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.weights import convert
+from tests import small
+
+SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+STATISTICS = {"mean": "running_mean", "var": "running_var"}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp("data")
+  small.dataset(path)
+  return path
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+  """The workdir of a short baseline run."""
+  path = tmp_path_factory.mktemp("trained")
+  run.run(small.config("baseline", data_dir, **SHORT), str(path), "train")
+  return path
+
+
+@pytest.fixture(scope="module")
+def labels(data_dir):
+  builder = dataset_lib.find_builder("context_emoji", "small", str(data_dir))
+  return list(dataset_lib.open_prepared(builder).labels)
+
+
+def torch_key(path):
+  """torchvision's name of one of our paths of a ResNet."""
+  *layers, leaf = path.split("/")
+  names = [layer.replace("_", ".", 1) for layer in layers]
+  name = ".".join(names)
+  name = name.replace("downsample.conv", "downsample.0")
+  return name.replace("downsample.bn", "downsample.1") + "." + leaf
+
+
+def exported(trained, labels):
+  """The run's averaged variables under published names, labels sorted."""
+  checkpoints = Checkpoints(trained / "checkpoints")
+  state = checkpoints.read(checkpoints.best_step)
+  tree = {"params": state["ema_params"], **state["ema_model_state"]}
+  order = [labels.index(label) for label in sorted(labels)]
+  arrays = {}
+  for path, value in convert.by_path(tree).items():
+    collection, part, rest = path.split("/", 2)
+    value = np.asarray(value)
+    layer, _, leaf = rest.rpartition("/")
+    if value.ndim == 4:
+      value = value.transpose(3, 2, 0, 1)
+    if part == "head":
+      name = f"fc.{LEAVES[leaf]}"
+      value = (value.T if leaf == "kernel" else value)[order]
+    else:
+      leaves = LEAVES if collection == "params" else STATISTICS
+      name = torch_key(f"{layer}/{leaves[leaf]}")
+    arrays[f"module.{name}"] = np.ascontiguousarray(value)
+  return arrays
+
+
+def score(config, workdir):
+  run.run(config, str(workdir), "import")
+  run.run(config, str(workdir), "evaluate")
+  return json.loads((workdir / "report" / "report.json").read_text())
+
+
+def test_a_published_file_scores_as_the_run_it_came_from(
+  trained, labels, data_dir, tmp_path, capsys
+):
+  file = tmp_path / "weights.safetensors"
+  safetensors.numpy.save_file(exported(trained, labels), file)
+  want = json.loads((trained / "report" / "report.json").read_text())
+  options = SHORT | {"init_from": str(file)}
+  config = small.config(
+    "baseline", data_dir, **options, init_label_order="alphabetical"
+  )
+  got = score(config, tmp_path / "run")
+  assert got["metrics"] == want["metrics"]
+  assert got["step"] == 0
+  assert "re-ordered" in capsys.readouterr().err
+  # In the data set's order the same rows stand for other labels.
+  config = small.config("baseline", data_dir, **options)
+  other = score(config, tmp_path / "other")
+  assert other["metrics"]["test"]["all_map"] != pytest.approx(
+    want["metrics"]["test"]["all_map"]
+  )
+  with pytest.raises(UserError, match="holds checkpoints already"):
+    run.run(config, str(tmp_path / "run"), "import")
+
+
+def test_a_run_is_taken_over(trained, data_dir, tmp_path):
+  want = json.loads((trained / "report" / "report.json").read_text())
+  config = small.config("baseline", data_dir, **SHORT, init_from=str(trained))
+  assert score(config, tmp_path)["metrics"] == want["metrics"]
+
+
+def test_only_the_backbone_of_a_run_or_a_file(
+  trained, labels, data_dir, tmp_path
+):
+  arrays = exported(trained, labels)
+  arrays["module.fc.weight"] = np.zeros((1000, 7), np.float32)
+  arrays["module.fc.bias"] = np.zeros(1000, np.float32)
+  file = tmp_path / "weights.safetensors"
+  safetensors.numpy.save_file(arrays, file)
+
+  def backbone_of(name, **options):
+    config = small.config("q2l", data_dir, **SHORT, **options)
+    run.run(config, str(tmp_path / name), "import")
+    checkpoints = Checkpoints(tmp_path / name / "checkpoints")
+    return convert.by_path(checkpoints.read(0)["params"]["backbone"])
+
+  from_file = backbone_of("file", init_from=str(file))
+  from_run = backbone_of(
+    "run",
+    init_from=str(trained),
+    init_allow_missing=("params/head/.*",),
+    init_allow_unused=("params/head/.*",),
+  )
+  random = backbone_of("random", init_from=str(file), init_allow_unused=("x",))
+  assert from_file.keys() == from_run.keys() == random.keys()
+  for path, value in from_file.items():
+    np.testing.assert_array_equal(value, from_run[path], err_msg=path)
+
+
+def test_what_does_not_fit_is_listed(trained, labels, data_dir, tmp_path):
+  arrays = exported(trained, labels)
+  arrays["module.extra.weight"] = arrays.pop("module.bn1.weight")
+  file = tmp_path / "weights.safetensors"
+  safetensors.numpy.save_file(arrays, file)
+  config = small.config("baseline", data_dir, **SHORT, init_from=str(file))
+  with pytest.raises(UserError, match=r"(?s)bn1/scale.*extra\.weight") as error:
+    run.run(config, str(tmp_path / "run"), "train")
+  assert "unused" in str(error.value)
+  assert not (tmp_path / "run" / "checkpoints").exists()
+  config = small.config(
+    "baseline",
+    data_dir,
+    **SHORT,
+    init_from=str(file),
+    init_allow_missing=("params/bn1/scale",),
+    init_allow_unused=(r"extra\..*",),
+  )
+  run.run(config, str(tmp_path / "allowed"), "import")
+
+
+def test_other_labels_are_refused(trained, data_dir, tmp_path):
+  other = tmp_path / "other"
+  (other / "checkpoints").parent.mkdir()
+  (other / "checkpoints").symlink_to(trained / "checkpoints")
+  known = json.loads((trained / "data.json").read_text())
+  known["labels"][0] = "unicorn"
+  (other / "data.json").write_text(json.dumps(known))
+  config = small.config("baseline", data_dir, **SHORT, init_from=str(other))
+  with pytest.raises(UserError, match="unicorn"):
+    run.run(config, str(tmp_path / "run"), "import")
+
+
+@pytest.mark.parametrize(
+  ("options", "words"),
+  [
+    ({"init_from": "nowhere.pth"}, "nowhere.pth"),
+    ({"init_from": "."}, "has no checkpoints"),
+    ({"init_label_order": "random"}, "alphabetical"),
+    ({}, "--config.init_from=FILE"),
+  ],
+)
+def test_mistakes(options, words, data_dir, tmp_path):
+  config = small.config("baseline", data_dir, **options)
+  with pytest.raises(UserError, match=words):
+    run.run(config, str(tmp_path / "run"), "import")
+  assert not (tmp_path / "run").exists()
