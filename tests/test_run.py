@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from causal_mlr_jax import run
+from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import NonFiniteError, Preempted, UserError
+from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.training.writer import Writer
 from causal_mlr_jax.workdir import as_json
@@ -91,9 +93,31 @@ def stop_at(monkeypatch, step, action):
   monkeypatch.setattr(Writer, "write", spy)
 
 
+# Where each method is stopped; the slow ones are like one of the fast.
+STOPS = {"causal": 4, "baseline": 2, "feature_split": 2, "c_tran": 6}
+SLOW_STOPS = {
+  "q2l": 6,
+  "add_gcn": 2,
+  "ml_gcn": 4,
+  "ssgrl": 6,
+  "ccd": 2,
+  "tdrg": 4,
+  "ida": 6,
+  "cam_based": 4,
+}
+
+
+def test_every_method_is_stopped():
+  methods = set(lookup.names(model_lib.METHODS))
+  assert STOPS.keys() | SLOW_STOPS.keys() == methods
+
+
 @pytest.mark.parametrize(
   ("method", "at"),
-  [("causal", 4), ("baseline", 2), ("q2l", 6)],
+  [
+    *STOPS.items(),
+    *(pytest.param(*x, marks=pytest.mark.slow) for x in SLOW_STOPS.items()),
+  ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(
   method, at, data_dir, tmp_path, monkeypatch
@@ -101,6 +125,11 @@ def test_a_stopped_run_goes_on_bit_for_bit(
   config = small.config(method, data_dir)
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   run.run(config, str(whole), "train")
+  losses = [row["loss"] for row in read_log(whole) if "loss" in row]
+  assert losses[-1] < losses[0]
+  if (whole / "first_stage").exists():
+    # Is compared by `test_a_first_stage_is_stopped_and_reused`.
+    shutil.copytree(whole / "first_stage", parts / "first_stage")
   with monkeypatch.context() as patch:
     stop_at(patch, at, lambda: os.kill(os.getpid(), signal.SIGTERM))
     # The signal comes while the line of step `at` is written, so the step
@@ -120,6 +149,58 @@ def test_a_stopped_run_goes_on_bit_for_bit(
   for name, value in state.items():
     np.testing.assert_array_equal(value, state_parts[name], err_msg=name)
   assert read_log(whole) == read_log(parts)
+
+
+def test_a_first_stage_is_stopped_and_reused(data_dir, tmp_path, monkeypatch):
+  config = small.config("ccd", data_dir)
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  run.run(config, str(whole), "train")
+  first = whole / "first_stage"
+  assert json.loads((first / "config.json").read_text())["method"]["stage"] == 1
+  assert read_state(first)[0] == 4
+  with monkeypatch.context() as patch:
+    stop_at(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Preempted, match="after step 3 of 4"):
+      run.run(config, str(parts), "train")
+  assert not (parts / "checkpoints").exists()
+  run.run(config, str(parts), "train")
+  for folder in ("first_stage", "."):
+    _, want, data = read_state(whole / folder)
+    _, got, data_parts = read_state(parts / folder)
+    assert data == data_parts
+    for name, value in want.items():
+      np.testing.assert_array_equal(value, got[name], err_msg=name)
+  # The memory is that of the first stage's network, and does not move.
+  with np.load(first / "label_prototypes.npz") as file:
+    memory = file["prototypes"]
+  constants = [value for name, value in want.items() if "memory" in name]
+  assert len(constants) == 2  # the averaged one, too
+  for value in constants:
+    np.testing.assert_allclose(value, memory, rtol=1e-6)
+  report = json.loads((whole / "report" / "report.json").read_text())
+  assert report["side_inputs"]["first_stage"]["method"] == "ccd"
+  assert report["seconds"]["first stage"] > 0
+
+
+def test_known_labels_are_given_and_not_counted(data_dir, tmp_path):
+  config = small.config(
+    "c_tran",
+    data_dir,
+    **{
+      "method.known_labels": 0.5,
+      "train.epochs": 1.0,
+      "data.test_splits": ("validation",),
+    },
+  )
+  run.run(config, str(tmp_path), "train")
+  report = json.loads((tmp_path / "report" / "report.json").read_text())
+  assert report["side_inputs"]["label_state"] == (
+    "0.5 of the labels known at test"
+  )
+  metrics = report["metrics"]["validation"]
+  labels = small.dataset(data_dir).label_matrix("validation")
+  counted = sum(row["positives"] for row in metrics["per_label"].values())
+  assert 0.3 < counted / labels.sum() < 0.7
 
 
 def test_diverging_training_stops_and_keeps_the_last_checkpoint(

@@ -88,6 +88,8 @@ def make_model(config: ml_collections.ConfigDict, num_labels: int) -> Model:
   dtype = activation_dtype(config.dtype)
   method = find_method(config.method.name)
   fields = {k: v for k, v in config.method.items() if k != "name"}
+  if fields.get("variant") == "auto":  # weights may decide it, see `init_from`
+    fields["variant"] = "corrected"
   backbone_module = backbones.find(config.backbone.name)
   return Model(
     backbone=backbones.make(config.backbone, parallel.AXIS, dtype),

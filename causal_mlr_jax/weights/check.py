@@ -51,15 +51,16 @@ def check(path: str) -> tuple[bool, str]:
     case = find_case(golden.case)
     run = getattr(case, "run", None)
     found = run(golden) if run else heads.run(golden, case)
-    absolute, relative, problems = worst(golden, found, case.UNCHECKED)
+    result = worst(golden, found, case.UNCHECKED)
   except UserError as error:
     return False, f"{path}  FAILED  {error}"
-  tolerance = getattr(case, "TOLERANCE", TOLERANCE)
-  if relative > tolerance:
-    problems.append(f"above {tolerance:g} relative")
+  problems = list(result.problems)
+  if result.relative > TOLERANCE:
+    problems.append(f"above {TOLERANCE:g} relative: {result.key}")
   verdict = "FAILED" if problems else "ok"
   line = (
-    f"{path}  {verdict}  max abs err {absolute:.1e}  max rel err {relative:.1e}"
+    f"{path}  {verdict}  max abs err {result.absolute:.1e}  "
+    f"max rel err {result.relative:.1e}"
   )
   return not problems, "\n  ".join([line, *problems])
 

@@ -1,29 +1,44 @@
 import pytest
 
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.training import model as model_lib
 from tests.devices import run_on_devices
 
 # Three steps of the real training step on the same 16 images: on one device,
 # on eight by `pmapped`, and on eight by `jax.pmap` of the same function.
 CODE = """
 from causal_mlr_jax.core import lookup, parallel
+from causal_mlr_jax.data.side_inputs import cooccurrence
 from causal_mlr_jax.training import model as model_lib, optimizer, step
 from causal_mlr_jax.losses import binary_cross_entropy
 from tests import small
 
 config = small.config('{method}', 'nowhere', **{overrides})
 rng = np.random.default_rng(0)
-side = {{'confounders': small.confounders()}}
+labels = (rng.random((16, 5)) < .3).astype(np.float32)
+side = {{
+  'confounders': small.confounders(),
+  'cooccurrence': cooccurrence(labels),
+  'label_embeddings': rng.normal(size=(5, 7)).astype(np.float32),
+  'biased_pairs': np.asarray([[0, 1], [2, 4]], np.int32),
+  'label_prototypes': rng.normal(size=(5, {channels})).astype(np.float32),
+}}
 batch = {{
   'image': rng.integers(0, 256, (16, 16, 16, 3)).astype(np.uint8),
-  'labels': (rng.random((16, 5)) < .3).astype(np.float32),
+  'labels': labels,
   'mask': np.ones(16, np.float32),
   'index': np.arange(16, dtype=np.int32),
   'context_share': rng.dirichlet(np.ones(6), 16).astype(np.float32),
+  'label_state': rng.integers(-1, 2, (16, 5)).astype(np.int32),
 }}
 model = model_lib.make_model(config, 5)
 method = model_lib.find_method('{method}')
-variables = model_lib.init_variables(
-  model, side | {{'context_share': batch['context_share'][:2]}}, (16, 16, 3), 0)
+few = {{k: batch[k][:2] for k in ('context_share', 'label_state')}}
+init = lambda seed: model_lib.init_variables(
+  model, side | few, (16, 16, 3), seed)
+variables = init(0)
+if 'reference' in model_lib.training_needs(method):
+  side['reference'] = init(1)
 schedule = optimizer.make_schedule(config.train, 20)
 tx = optimizer.make_optimizer(config.train, schedule, variables['params'], 20)
 per_device = step.make_train_step(
@@ -64,18 +79,45 @@ print(json.dumps(dict(
 
 SHORT = {"backbone.stage_sizes": (1,)}
 DECODER = SHORT | {"method.dropout": 0.0}
+# The method and what differs.
 CASES = {
   "baseline": ("baseline", SHORT),
   "q2l": ("q2l", DECODER),
   "causal": ("causal", DECODER),
   "causal-posterior": ("causal", DECODER | {"method.adjustment": "posterior"}),
+  "add_gcn": ("add_gcn", SHORT),
+  "ml_gcn": ("ml_gcn", SHORT),
+  "ssgrl": ("ssgrl", SHORT),
+  "c_tran": ("c_tran", DECODER),
+  "ccd": ("ccd", SHORT),
+  "tdrg": (
+    "tdrg",
+    {"backbone.stage_sizes": (1, 1), "method.middle_stage": "stage1"},
+  ),
+  # Normalised over two channels a head, nothing would have a gradient.
+  "ida": ("ida", SHORT | {"backbone.width": 32}),
+  "cam_based": ("cam_based", SHORT),
+  "feature_split": ("feature_split", SHORT),
 }
+# Each starts a process and compiles thrice.
+FAST = ("baseline", "causal-posterior", "add_gcn", "feature_split")
 
 
-@pytest.mark.parametrize("case", CASES)
+def test_every_method_is_tried():
+  methods = lookup.names(model_lib.METHODS)
+  assert {name for name, _ in CASES.values()} == set(methods)
+
+
+@pytest.mark.parametrize(
+  "case",
+  [
+    pytest.param(case, marks=() if case in FAST else pytest.mark.slow)
+    for case in CASES
+  ],
+)
 def test_one_device_eight_and_pmap_train_alike(case):
   method, overrides = CASES[case]
-  code = CODE.format(method=method, overrides=overrides)
+  code = CODE.format(method=method, overrides=overrides, channels=8)
   result = run_on_devices(code)
   assert result["steps"] == 3
   assert result["moved"] > 1e-4

@@ -35,8 +35,7 @@ def trained(data_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labels(data_dir):
-  builder = dataset_lib.find_builder("context_emoji", "small", str(data_dir))
-  return list(dataset_lib.open_prepared(builder).labels)
+  return list(dataset_lib.open_prepared(small.builder(data_dir)).labels)
 
 
 def torch_key(path):

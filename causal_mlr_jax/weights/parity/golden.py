@@ -7,7 +7,7 @@ import pathlib
 import re
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,22 +81,35 @@ class Golden:
     return [key for key in self.arrays if not out.fullmatch(key)]
 
 
+class Comparison(NamedTuple):
+  """How far our results are from a file's.
+
+  Attributes:
+    absolute: the largest error.
+    relative: the largest error relative to its array, see `_scale`.
+    key: of that array.
+    problems: a line for each key that is missing, of another shape, or not
+      finite where the file is.
+  """
+
+  absolute: float
+  relative: float
+  key: str
+  problems: list[str]
+
+
 def worst(
   golden: Golden, found: Mapping[str, Any], unchecked: str = ""
-) -> tuple[float, float, list[str]]:
+) -> Comparison:
   """Compares results with the file.
 
   Args:
     golden: the file.
     found: our results by the file's keys.
     unchecked: pattern of keys that are not compared.
-
-  Returns:
-    The largest absolute error; the largest error relative to the largest
-    value of its array; and a line for each key that is missing, of another
-    shape, or not finite where the file is.
   """
-  absolute, relative, problems = 0.0, 0.0, []
+  absolute, problems = 0.0, []
+  relative = {"": 0.0}
   doubles = [key for key in found if key.startswith("output64/")]
   for key in golden.expected(unchecked) + doubles:
     if key not in found:
@@ -111,8 +124,9 @@ def worst(
     elif want.size:
       error = float(np.nanmax(np.abs(got - want), initial=0))
       absolute = max(absolute, error)
-      relative = max(relative, error / _scale(golden, key))
-  return absolute, relative, problems
+      relative[key] = error / _scale(golden, key)
+  key = max(relative, key=relative.__getitem__)
+  return Comparison(absolute, relative[key], key, problems)
 
 
 def _scale(golden: Golden, key: str) -> float:
