@@ -28,13 +28,13 @@ from causal_mlr_jax.core.types import (
 )
 from causal_mlr_jax.nn import pooled_classifier, single_logits
 from causal_mlr_jax.nn.running_mean import RunningMean
+from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")
 scores = single_logits.scores
 first_stage = pooled_classifier.first_stage
 SPLITS = ("half", "random")
-VARIANTS = ("corrected", "published")
 
 
 class Head(nn.Module):
@@ -67,7 +67,7 @@ class Head(nn.Module):
   window: int = 10
   min_weight: float = 3.0
   weighted: bool = True
-  variant: str = "corrected"
+  variant: str = CORRECTED
   dtype: jnp.dtype = jnp.float32
 
   def __post_init__(self):
@@ -78,8 +78,7 @@ class Head(nn.Module):
     """
     if self.split not in SPLITS:
       raise unknown_name("method.split", self.split, SPLITS)
-    if self.variant not in VARIANTS:
-      raise unknown_name("method.variant", self.variant, VARIANTS)
+    check_variant(self.variant)
     if self.window < 1:
       raise UserError(
         f"method.window = {self.window}: expected the number of batches that "
@@ -138,7 +137,7 @@ class Head(nn.Module):
     mean_S, seen = mean(pooled_BC[:, channels_S], ~exclusive_BN.any(1))
     mean_BS = jnp.broadcast_to(mean_S[None], (len(logits_BN), len(mean_S)))
     replaced_BC = pooled_BC.at[:, channels_S].set(mean_BS)
-    if self.variant == "published":
+    if self.variant == PUBLISHED:
       taken_C = jnp.zeros(pooled_BC.shape[-1])
       taken_C = taken_C.at[channels_S].add(1)
       taken_C = taken_C.at[len(taken_C) - 1 - channels_S].add(1)

@@ -23,11 +23,11 @@ from causal_mlr_jax.nn.dense import UniformDense
 from causal_mlr_jax.nn.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.normalised_classifier import block_size, over_norm
 from causal_mlr_jax.nn.transformer import EncoderLayer
+from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ()
 loss, scores = single_logits.loss, single_logits.scores
 HEAD_NORMS = ("own", "last")
-VARIANTS = ("corrected", "published")
 
 
 class Head(nn.Module):
@@ -61,7 +61,7 @@ class Head(nn.Module):
   heavy: bool = True
   hidden: int = 2048
   head_norm: str = "own"
-  variant: str = "corrected"
+  variant: str = CORRECTED
   dtype: jnp.dtype = jnp.float32
 
   def __post_init__(self):
@@ -72,8 +72,7 @@ class Head(nn.Module):
     """
     if self.head_norm not in HEAD_NORMS:
       raise unknown_name("method.head_norm", self.head_norm, HEAD_NORMS)
-    if self.variant not in VARIANTS:
-      raise unknown_name("method.variant", self.variant, VARIANTS)
+    check_variant(self.variant)
     super().__post_init__()
 
   @nn.compact
@@ -95,7 +94,7 @@ class Head(nn.Module):
     )
     scaled_ANE = over_norm(weight_ANE, self.beta)
     sampled_BNAE, attention_BANP = sample(map_BPAE, scaled_ANE)
-    if self.variant == "published":
+    if self.variant == PUBLISHED:
       sampled_BNAE = sampled_BNAE.swapaxes(2, 3)
     tokens = sampled_BNAE.reshape(batch * labels, heads, size)
     mixed = self._mix(tokens, train)

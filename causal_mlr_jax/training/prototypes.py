@@ -23,8 +23,7 @@ def label_prototypes(
 ) -> np.ndarray:
   """Returns the mean pooled feature of the images of each label, [N, C].
 
-  The confounder memory of CCD (Liu et al., ICLR 2022 workshop code: one
-  process's share of the images; here all of them). A label without images
+  The confounder memory of CCD (Liu et al., CVPR 2022). A label without images
   has the zero vector.
 
   Args:

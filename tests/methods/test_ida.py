@@ -58,7 +58,7 @@ def test_with_one_head_the_variants_agree(maps):
     np.testing.assert_array_equal(run(other, variables, maps).logits, want)
 
 
-@pytest.mark.parametrize("variant", ida.VARIANTS)
+@pytest.mark.parametrize("variant", ["corrected", "published"])
 def test_only_corrected_heads_can_change_places(maps, variant):
   head, variables = make(maps, variant=variant)
   want = run(head, variables, maps).logits
