@@ -28,7 +28,16 @@ def apply(config: ml_collections.ConfigDict) -> None:
   Args:
     config: from `common.get_config`; the data set and the backbone's depth
       stay as they are.
+
+  Raises:
+    UserError: the method has no recipe.
   """
+  if config.method.name not in RECIPES:
+    from causal_mlr_jax.core.lookup import unknown_name
+
+    raise unknown_name(
+      "recipe of a method (configs/recipes.py)", config.method.name, RECIPES
+    )
   RECIPES[config.method.name](config)
 
 

@@ -6,6 +6,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Cooccurrence
 from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.training import model as model_lib
@@ -28,12 +29,14 @@ def side():
   }
 
 
-def test_every_method_has_a_recipe():
-  assert recipes.RECIPES.keys() == common.METHODS.keys()
+def test_a_method_without_a_recipe_is_named(monkeypatch):
+  monkeypatch.setitem(common.METHODS, "mine", {"hidden": 3})
+  with pytest.raises(UserError, match=r"recipe.*'mine'"):
+    coco.get_config("mine")
 
 
 @pytest.mark.parametrize("make", [coco.get_config, coco_stuff.get_config])
-@pytest.mark.parametrize("name", common.METHODS)
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_the_recipe_fits_the_model(name, make):
   config = make(name).lock()
   train, evaluate = (
@@ -77,8 +80,6 @@ def png(height, width):
 
 
 def test_an_unknown_recipe_names_the_choices():
-  from causal_mlr_jax.core.errors import UserError
-
   assert coco_stuff.get_config("q2l,common").train.weight_decay == 1e-2
   with pytest.raises(UserError, match="published"):
     coco_stuff.get_config("q2l,comon")

@@ -13,8 +13,7 @@ import pytest
 
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.training import model as model_lib
-from causal_mlr_jax.weights import check, files
+from causal_mlr_jax.weights import check, files, published
 from causal_mlr_jax.weights.parity.golden import Golden, worst
 from tests.conftest import GOLDEN
 
@@ -55,8 +54,8 @@ def test_the_file_passes(path):
   assert line.startswith(f"{path}  ok  max abs err ")
 
 
-def test_every_method_with_a_published_program_has_a_file():
-  methods = set(lookup.names(model_lib.METHODS)) - {"causal", "baseline"}
+def test_every_published_layout_has_a_file():
+  methods = set(lookup.names(published.LAYOUTS))
   cases = set()
   for path in FILES:
     case = check.find_case(Golden(path).case)
