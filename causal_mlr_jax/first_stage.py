@@ -60,23 +60,38 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def prepare(context: Context, dataset: Dataset) -> FirstStage:
-  """Trains the first stage unless it is there.
+  """Trains the first stage unless it is there; see `train_in`."""
+  with timed(context, "first stage"):
+    return train_in(context, dataset, config_of(context.config), FOLDER)
+
+
+def train_in(
+  context: Context,
+  dataset: Dataset,
+  config: ml_collections.ConfigDict,
+  name: str,
+) -> FirstStage:
+  """Trains in a folder of the workdir, unless it is done, and returns it.
+
+  Args:
+    context: of the whole run.
+    dataset: prepared.
+    config: of this training; its method needs no side inputs.
+    name: of the folder.
 
   Raises:
-    UserError: its folder holds another configuration.
+    UserError: the folder holds another configuration.
     Preempted: the process was asked to stop; its state is saved.
   """
-  config = config_of(context.config)
-  folder = Workdir(str(context.workdir.path / FOLDER))
+  folder = Workdir(str(context.workdir.path / name))
   method = model_lib.find_method(config.method.name)
   first = Context(config, folder, context.mesh, method, {})
   inputs = stages.SideInputs({}, {}, {}, lambda variables: variables, {})
-  with timed(context, "first stage"):
-    folder.check(config)
-    folder.check_data(dataset)
-    folder.save_config(config)
-    parts = stages.make_parts(first, dataset, inputs)
-    progress.say(f"first stage: {config.method.name} in {folder.path}")
-    stages.train(first, dataset, inputs, parts)
-    step, variables = stages.best_variables(first, parts)
+  folder.check(config)
+  folder.check_data(dataset)
+  folder.save_config(config)
+  parts = stages.make_parts(first, dataset, inputs)
+  progress.say(f"{name}: {config.method.name} in {folder.path}")
+  stages.train(first, dataset, inputs, parts)
+  step, variables = stages.best_variables(first, parts)
   return FirstStage(first, parts.model, variables, step)

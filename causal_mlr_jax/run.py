@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from causal_mlr_jax import first_stage, side_inputs, stages
+from causal_mlr_jax import audit, first_stage, side_inputs, stages, transfer
 from causal_mlr_jax.confounders import build as confounders_lib
 from causal_mlr_jax.context import Context
 from causal_mlr_jax.core import files, lookup, parallel, progress
@@ -20,6 +20,7 @@ from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.side_inputs import known_label_state
+from causal_mlr_jax.evaluation.metrics import HEADLINES
 from causal_mlr_jax.reports import summary
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import optimizer, setup
@@ -28,7 +29,7 @@ from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights import init_from
 from causal_mlr_jax.workdir import Workdir, as_json
 
-MODES = ("train", "confounders", "import", "evaluate")
+MODES = ("train", "prepare", "audit", "confounders", "import", "evaluate")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
 
@@ -56,6 +57,14 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   with folder.locked():
     context = Context(config, folder, mesh, method, {})
     dataset = stages.prepare_data(context, mode)
+    target = transfer.prepare(context) if transfer.is_set(config) else None
+    if mode == "prepare":
+      show_data(config, dataset)
+      return
+    if mode == "audit":
+      folder.check_data(dataset)
+      audit.run(context, dataset)
+      return
     if mode == "confounders":
       side_inputs.prepare_confounders(context, dataset, mode)
       progress.say(f"confounders: {folder.confounders}")
@@ -70,7 +79,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
       return
     if mode == "train":
       stages.train(context, dataset, inputs, parts)
-    report(context, dataset, inputs, parts)
+    report(context, dataset, target, inputs, parts)
   if jax.process_index() == 0:
     summary.show(folder.report / "report.json")
 
@@ -82,9 +91,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
     UserError: the first thing that is wrong.
   """
   method = model_lib.find_method(config.method.name)
-  dataset_lib.find_builder(
-    config.data.name, config.data.variant, config.data.dir
-  )
+  dataset_lib.find_builder(config.data)
   make_criterion(config.loss, config.train.batch_size, 1)
   model = model_lib.make_model(config, num_labels=1)
   # The shapes alone: a backbone names its wrong options here.
@@ -104,6 +111,12 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
     known_label_state(config.method.known_labels)
   if hasattr(method, "first_stage"):
     optimizer.check(first_stage.config_of(config).train)
+  if config.evaluate.metric not in HEADLINES:
+    raise lookup.unknown_name(
+      "evaluate.metric", config.evaluate.metric, HEADLINES
+    )
+  audit.check(config)
+  transfer.check(config)
   init_from.check(config)
   return method
 
@@ -138,6 +151,18 @@ def check_mode(
       )
 
 
+def show_data(config: ml_collections.ConfigDict, dataset: Dataset) -> None:
+  """Says what the prepared data set holds."""
+  sizes = (f"{name} {len(x):,}" for name, x in dataset.sources.items())
+  progress.say(
+    f"data: {dataset.name} in {config.data.dir}: {len(dataset.labels)} labels, "
+    f"{len(dataset.biased_pairs)} biased pairs; images: {', '.join(sizes)}"
+  )
+  skipped = dataset.metadata.get("skipped", [])
+  if skipped:
+    progress.say(f"data: {len(skipped)} image(s) could not be read: {skipped}")
+
+
 def import_weights(
   context: Context,
   dataset: Dataset,
@@ -159,11 +184,14 @@ def import_weights(
 def report(
   context: Context,
   dataset: Dataset,
+  target: Dataset | None,
   inputs: stages.SideInputs,
   parts: setup.Parts,
 ) -> None:
   """Scores the best checkpoint and writes report.json."""
   step, metrics = stages.evaluate(context, dataset, inputs, parts)
+  if target is not None:
+    metrics |= transfer.evaluate(context, dataset, target, inputs, parts)
   found = {
     "metrics": metrics,
     "seconds": context.seconds,

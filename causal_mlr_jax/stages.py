@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 
 from causal_mlr_jax.context import Context, timed
@@ -16,6 +17,7 @@ from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.pairs import with_pairs
 from causal_mlr_jax.data.pipeline import Extra
 from causal_mlr_jax.data.side_inputs import UNKNOWN
 from causal_mlr_jax.evaluation import metrics as metrics_lib
@@ -49,25 +51,46 @@ class SideInputs(NamedTuple):
 
 def prepare_data(context: Context, mode: str) -> Dataset:
   """Prepares the data set unless it is there, and opens it."""
+  section = context.config.data
+  splits = (
+    section.train_split,
+    section.validation_split,
+    *section.test_splits,
+  )
   with timed(context, "data"):
-    section = context.config.data
-    where = (section.name, section.variant, section.dir)
-    builder = dataset_lib.find_builder(*where)
-    if not dataset_lib.is_prepared(builder) and mode != "evaluate":
-      progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
-      # Of several processes the first one does it; the others, and this one,
-      # then look at what is there.
-      if jax.process_index() == 0:
-        dataset_lib.prepare(builder)
-      parallel.barrier("data")
-      builder = dataset_lib.find_builder(*where)
-    dataset = dataset_lib.open_prepared(builder)
-    for split in (
-      section.train_split,
-      section.validation_split,
-      *section.test_splits,
-    ):
-      dataset.source(split)
+    dataset = open_data(section, splits, mode != "evaluate")
+    return with_pairs(dataset, section.pairs) if section.pairs else dataset
+
+
+def open_data(
+  section: ml_collections.ConfigDict,
+  splits: Sequence[str],
+  may_prepare: bool = True,
+) -> Dataset:
+  """Opens a data set, and prepares it first if it is not there.
+
+  Args:
+    section: like `data` of the configuration.
+    splits: that are needed.
+    may_prepare: whether it may be prepared.
+
+  Raises:
+    UserError: it cannot be prepared, or lacks a split.
+  """
+  for split in splits:
+    dataset_lib.parse_split(split)  # before data are prepared for long
+  builder = dataset_lib.find_builder(section)
+  if not dataset_lib.is_prepared(builder) and may_prepare:
+    progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
+    # Of several processes the first one does it; the others, and this one,
+    # then look at what is there.
+    if jax.process_index() == 0:
+      dataset_lib.prepare(builder)
+    parallel.barrier("data")
+    builder = dataset_lib.find_builder(section)
+  dataset = dataset_lib.open_prepared(builder)
+  for split in splits:
+    dataset.source(split)
   return dataset
 
 
@@ -157,12 +180,10 @@ def make_validate(
       predict.evaluation_variables(state, context.config.evaluate.use_ema),
       inputs,
     )
-    named = {
-      METRIC: metrics["all_map"],
-      "validation_exclusive_map": metrics["exclusive_map"],
-      "validation_cooccur_map": metrics["cooccur_map"],
-    }
-    return {k: v for k, v in named.items() if v is not None}
+    shown = metrics_lib.headline(metrics, context.config.evaluate.metric)
+    best = {METRIC: shown.pop("all")}
+    named = {f"{METRIC}_{name}": value for name, value in shown.items()}
+    return {k: v for k, v in (best | named).items() if v is not None}
 
   return validate
 
@@ -177,8 +198,30 @@ def score(
   resamples: int = 0,
 ) -> dict[str, Any]:
   """Returns all metrics of a split, see `evaluation.metrics.compute`."""
+  scores, labels = predictions(
+    context, dataset, split, predict_step, variables, inputs
+  )
+  return metrics_lib.compute(
+    scores,
+    labels,
+    dataset.labels,
+    dataset.biased_pairs,
+    resamples,
+    unknown_labels(labels, inputs),
+  )
+
+
+def predictions(
+  context: Context,
+  dataset: Dataset,
+  split: str,
+  predict_step: Callable[..., Any],
+  variables: Tree,
+  inputs: SideInputs,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns scores and labels of a split, both [images, N]."""
   config = context.config
-  scores, labels = predict.predict_split(
+  return predict.predict_split(
     predict_step,
     variables,
     inputs.side,
@@ -192,14 +235,6 @@ def score(
     len(dataset.source(split)),
     context.mesh,
     f"evaluating {split}",
-  )
-  return metrics_lib.compute(
-    scores,
-    labels,
-    dataset.labels,
-    dataset.biased_pairs,
-    resamples,
-    unknown_labels(labels, inputs),
   )
 
 

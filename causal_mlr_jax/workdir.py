@@ -21,7 +21,11 @@ from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 
 # Where the data lie may change; that they are the same is checked apart.
-MAY_DIFFER = ("config.data.dir",)
+MAY_DIFFER = tuple(
+  f"config.{section}.{key}"
+  for section in ("data", "transfer")
+  for key in ("dir", "manual_dir", "max_bad_images")
+)
 
 
 class Workdir:

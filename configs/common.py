@@ -215,12 +215,35 @@ def get_config(
     }
   )
   config.confounders = confounders()
+  # Another data set to test on, on the labels that both have; see `data`.
+  config.transfer = ml_collections.ConfigDict(
+    {
+      "name": "",  # '' does not
+      "variant": "default",
+      "dir": "data_dir",
+      "manual_dir": "",
+      "options": ml_collections.ConfigDict(),
+      "max_bad_images": 0,
+      "test_splits": ("test",),
+      "loose": False,  # also labels that are only close
+    }
+  )
+  # Of --mode=audit; 0.1 is the published threshold for DeepFashion.
+  config.audit = ml_collections.ConfigDict(
+    {
+      "train_percent": 80,  # of the training images, for its classifier
+      "threshold": 0.2,  # part of a label's images that a context must share
+      "num_pairs": 20,
+    }
+  )
   config.train = train()
   config.evaluate = ml_collections.ConfigDict(
     {
       "batch_size": 128,  # global
       "every_epochs": 1.0,  # validation and checkpoint
       "use_ema": True,  # evaluate the averaged parameters
+      # What is shown, and what the best checkpoint is best by.
+      "metric": "map",  # top3_recall
     }
   )
   return config
@@ -233,6 +256,10 @@ def data() -> ml_collections.ConfigDict:
       "name": "context_emoji",  # a file of `data/builders`
       "variant": "default",  # a configuration of the builder
       "dir": "data_dir",  # where prepared data lie
+      "manual_dir": "",  # where the official files lie, until prepared
+      "options": ml_collections.ConfigDict(),  # see `OPTIONS` of its builder
+      "max_bad_images": 0,  # that are left out; more stop the preparation
+      "pairs": "",  # a pairs.json of --mode=audit, for the data set's own pairs
       "train_split": "train",
       "validation_split": "validation",
       "test_splits": ("test",),

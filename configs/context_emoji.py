@@ -68,4 +68,5 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     epochs=FIRST_EPOCHS, learning_rate=OTHER_LEARNING_RATES["baseline"]
   )
   config.evaluate.every_epochs = 2.0
+  config.audit.num_pairs = 8
   return config

@@ -24,11 +24,16 @@ def config(method, data_dir, **overrides):
   return c.lock()
 
 
+def builder(data_dir):
+  """The builder of the small variant."""
+  return dataset_lib.find_builder(config("baseline", data_dir).data)
+
+
 def dataset(data_dir):
   """The prepared small variant."""
-  builder = dataset_lib.find_builder("context_emoji", "small", str(data_dir))
-  dataset_lib.prepare(builder)
-  return dataset_lib.open_prepared(builder)
+  found = builder(data_dir)
+  dataset_lib.prepare(found)
+  return dataset_lib.open_prepared(found)
 
 
 def confounders(num=6, channels=12, seed=0):

@@ -53,7 +53,7 @@ MISTAKES = {
     [EMOJI, "--config.data.preprocess_train=decode|flip"],
     "Did you mean 'flip_lr'",
   ),
-  "no builder yet": (["--config=configs/coco_stuff.py"], "no builder"),
+  "no official files": (["--config=configs/coco_stuff.py"], "manual_dir"),
   "intervention": (
     [EMOJI, "--config.method.intervention=postnorm"],
     "Did you mean 'post_norm'",

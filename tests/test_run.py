@@ -66,7 +66,7 @@ def test_from_nothing_to_a_report_and_again(data_dir, tmp_path, capsys):
   assert "efficientnet-lite0" in json.loads(provenance.read_text())["weights"]
   assert list((workdir / "tensorboard").glob("events.*"))
   rows = read_log(workdir)
-  assert [r["step"] for r in rows if "validation_map" in r] == [4, 8]
+  assert [r["step"] for r in rows if "validation" in r] == [4, 8]
   assert all(np.isfinite(r["loss"]) for r in rows if "loss" in r)
   shown = capsys.readouterr().out
   assert "Exclusive" in shown

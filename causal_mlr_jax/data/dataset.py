@@ -6,39 +6,115 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import ml_collections
 import numpy as np
 
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
+from causal_mlr_jax.data import image_builder, tfds_format
 
 BUILDERS = "causal_mlr_jax.data.builders"
-# Data sets that have a configuration and no builder in this version.
-WITHOUT_BUILDER = ("coco", "coco_stuff")
+_BOUND = r"(\d+|\d\d?%|100%)?"
+_SPLIT = re.compile(rf"([^\[\]]+)(?:\[{_BOUND}:{_BOUND}\])?")
+
+
+class SplitPart(NamedTuple):
+  """A split, or a part of its records.
+
+  Attributes:
+    name: of the split.
+    start: a number of records, or a percentage such as '95%'; '' is all.
+    stop: the first one that is left out, in the same way.
+  """
+
+  name: str
+  start: str
+  stop: str
+
+
+def parse_split(text: str) -> SplitPart:
+  """Reads 'train', 'train[:95%]', 'train[95%:]', 'train[100:200]'.
+
+  Raises:
+    UserError: it is none of these.
+  """
+  match = _SPLIT.fullmatch(text)
+  if match is None:
+    raise UserError(
+      f"Split {text!r}: expected the name of a split, or a part of it such as "
+      "'train[:95%]', 'train[95%:]' or 'train[100:200]'."
+    )
+  return SplitPart(*(group or "" for group in match.groups()))
 
 
 class Records(Sequence):
-  """The records of a split; one that cannot be read is a clear error."""
+  """The records of a split; one that cannot be read is a clear error.
+
+  A record is a dict with `image` (encoded bytes), `labels` uint8 [N] and what
+  else the builder stores.
+  """
 
   def __init__(self, source: Any, split: str, directory: str):
     self._source, self._split = source, split
     self._directory = directory
+    self._rows = range(len(source))
 
   def __len__(self):
-    return len(self._source)
+    return len(self._rows)
 
   def __getitem__(self, index: int) -> Mapping[str, Any]:
+    row = self._rows[index]
     try:
-      return self._source[index]
+      return self._source[row]
     except (OSError, ValueError, RuntimeError) as error:
+      raise self._damaged(f"Record {row}", error) from error
+
+  def part(self, start: str, stop: str) -> Records:
+    """Returns the records from one bound to another, see `SplitPart`.
+
+    Raises:
+      UserError: a bound lies outside, or there is no record between them.
+    """
+    size = len(self._source)
+    first, end = _place(start or "0", size), _place(stop or "100%", size)
+    if not 0 <= first < end <= size:
       raise UserError(
-        f"Record {index} of the split {self._split!r} in {self._directory} "
-        f"cannot be read: {error}. Delete that folder and run again to prepare "
-        "it anew."
-      ) from error
+        f"Split '{self._split}[{start}:{stop}]' holds no image: the split "
+        f"{self._split!r} has {size:,}, and the part would be {first:,} to "
+        f"{end:,}."
+      )
+    found = Records(self._source, self._split, self._directory)
+    found._rows = range(first, end)
+    return found
+
+  def label_matrix(self) -> np.ndarray:
+    """Returns all label vectors, uint8 [M, N]."""
+    path = tfds_format.labels_file(pathlib.Path(self._directory), self._split)
+    if not path.exists():
+      return np.stack([self[i]["labels"] for i in range(len(self))])
+    try:
+      labels = np.load(path, allow_pickle=False)
+      if len(labels) != len(self._source):
+        raise ValueError(f"{len(labels)} rows, not {len(self._source)}")
+    except (OSError, ValueError, EOFError) as error:
+      raise self._damaged(path.name, error) from error
+    return labels[self._rows.start : self._rows.stop]
+
+  def _damaged(self, what: str, error: Exception) -> UserError:
+    return UserError(
+      f"{what} of the split {self._split!r} in {self._directory} cannot be "
+      f"read: {error}. Delete that folder and run again to prepare it anew."
+    )
+
+
+def _place(bound: str, size: int) -> int:
+  # Rounded down on both sides, so that '[:95%]' and '[95%:]' share all out.
+  return size * int(bound[:-1]) // 100 if bound[-1] == "%" else int(bound)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,46 +139,61 @@ class Dataset:
   fingerprint: str
 
   def source(self, split: str) -> Records:
-    """Returns the records of a split.
+    """Returns the records of a split or of a part of it, see `parse_split`.
 
     Raises:
-      UserError: no such split.
+      UserError: no such split, or an empty part.
     """
-    if split not in self.sources:
-      raise lookup.unknown_name(f"split of {self.name}", split, self.sources)
-    return self.sources[split]
+    name, start, stop = parse_split(split)
+    if name not in self.sources:
+      raise lookup.unknown_name(f"split of {self.name}", name, self.sources)
+    return self.sources[name].part(start, stop)
 
   def label_matrix(self, split: str) -> np.ndarray:
-    """Returns all label vectors of a split, uint8 [M, N]."""
-    source = self.source(split)
-    return np.stack([source[i]["labels"] for i in range(len(source))])
+    """Returns all label vectors of a split or of a part, uint8 [M, N]."""
+    return self.source(split).label_matrix()
 
 
-def find_builder(name: str, variant: str, directory: str) -> Any:
-  """Returns the TFDS builder of a data set, prepared or not.
+def find_builder(section: ml_collections.ConfigDict) -> Any:
+  """Returns the builder of a data set, prepared or not.
 
   Args:
-    name: a file's name in `data/builders`.
-    variant: a configuration of the builder.
-    directory: where prepared data lie.
+    section: `data` of the configuration.
+
+  Returns:
+    A TFDS builder, or an `ImageBuilder` for official files.
 
   Raises:
-    UserError: no such data set or variant.
+    UserError: no such data set, variant or option, or official files are
+      needed and nobody said where they are.
   """
-  if name in WITHOUT_BUILDER:
-    raise UserError(
-      f"The data set {name!r} has a configuration but no builder in this "
-      "version, so it cannot be prepared or trained on yet; "
-      "configs/context_emoji.py runs without any download."
-    )
-  if name not in lookup.names(BUILDERS):
-    raise lookup.unknown_name("data set", name, lookup.names(BUILDERS))
-  builder_class = lookup.module(BUILDERS, name).Builder
-  variants = [config.name for config in builder_class.BUILDER_CONFIGS]
-  if variant not in variants:
-    raise lookup.unknown_name(f"data.variant of {name}", variant, variants)
-  path = pathlib.Path(directory).expanduser()
-  return builder_class(data_dir=os.fspath(path), config=variant)
+  name, choices = section.name, lookup.names(BUILDERS)
+  if name not in choices:
+    raise lookup.unknown_name("data set", name, choices)
+  module = lookup.module(BUILDERS, name)
+  directory = pathlib.Path(section.dir).expanduser()
+  if hasattr(module, "Builder"):
+    variants = [config.name for config in module.Builder.BUILDER_CONFIGS]
+  else:
+    variants = ["default"]  # the options make its name
+  if section.variant not in variants:
+    kind = f"data.variant of {name}"
+    raise lookup.unknown_name(kind, section.variant, variants)
+  if hasattr(module, "Builder"):
+    for option in section.options:
+      raise UserError(f"The data set {name!r} has no option {option!r}.")
+    return module.Builder(data_dir=os.fspath(directory), config=section.variant)
+  builder = image_builder.make(
+    name,
+    module,
+    directory,
+    section.manual_dir,
+    section.options.to_dict(),
+    section.max_bad_images,
+  )
+  if not is_prepared(builder):
+    builder.root  # noqa: B018, an error now rather than later
+  return builder
 
 
 def is_prepared(builder: Any) -> bool:
@@ -111,10 +202,13 @@ def is_prepared(builder: Any) -> bool:
 
 
 def prepare(builder: Any) -> None:
-  """Writes the data set unless it is there; an interrupted one starts anew.
+  """Writes the data set unless it is there.
+
+  An interrupted one goes on where official files are converted; one that is
+  computed starts anew.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: the folder cannot be written, or the official files are wrong.
   """
   if is_prepared(builder):
     return
@@ -129,30 +223,39 @@ def prepare(builder: Any) -> None:
 
 
 def open_prepared(builder: Any) -> Dataset:
-  """Opens a prepared data set.
+  """Opens a prepared data set by the metadata in its folder.
 
   Raises:
     UserError: it was not prepared, or its files are damaged.
   """
   import tensorflow_datasets as tfds
 
+  folder = str(builder.data_dir)
   if not is_prepared(builder):
     raise UserError(
-      f"The data set {builder.name!r} is not in {builder.data_dir}; run with "
+      f"The data set {builder.name!r} is not in {folder}; run with "
       "--mode=train or --mode=confounders to prepare it, or set "
       "--config.data.dir to the folder that holds it."
     )
   raw = {"image": tfds.decode.SkipDecoding()}
-  sources = {}
-  for split in builder.info.splits:
-    source = builder.as_data_source(split, decoders=raw)
-    sources[split] = Records(source, split, builder.data_dir)
-    sources[split][0], sources[split][len(source) - 1]  # fail now if at all
-  metadata = dict(builder.info.metadata)
+  try:
+    found = tfds.builder_from_directory(folder)
+    metadata = dict(found.info.metadata)
+    sources = {
+      split: Records(found.as_data_source(split, decoders=raw), split, folder)
+      for split in found.info.splits
+    }
+  except Exception as error:  # TFDS raises nearly every kind of exception
+    raise UserError(
+      f"The data set in {folder} is damaged: {error}. Delete that folder and "
+      "run again to prepare it anew."
+    ) from error
+  for records in sources.values():
+    records[0], records[len(records) - 1]  # fail now if at all
   labels = tuple(metadata["labels"])
   index = {label: i for i, label in enumerate(labels)}
   pairs = tuple((index[b], index[c]) for b, c in metadata["biased_pairs"])
-  sizes = {s: (len(x), _bytes(builder, s)) for s, x in sources.items()}
+  num_bytes = {s: info.num_bytes for s, info in found.info.splits.items()}
   return Dataset(
     name=builder.name,
     labels=labels,
@@ -161,13 +264,9 @@ def open_prepared(builder: Any) -> Dataset:
     metadata=metadata,
     fingerprint=fingerprint(
       name=builder.name,
-      variant=builder.builder_config.name,
-      version=str(builder.version),
-      sizes=sizes,
+      variant=found.builder_config.name,
+      version=str(found.version),
+      sizes={s: (len(x), num_bytes[s]) for s, x in sources.items()},
       metadata=json.loads(json.dumps(metadata)),
     ),
   )
-
-
-def _bytes(builder: Any, split: str) -> int:
-  return builder.info.splits[split].num_bytes

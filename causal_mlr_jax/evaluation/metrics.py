@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.evaluation import (
   bootstrap,
   exclusive_cooccur,
@@ -20,6 +21,8 @@ from causal_mlr_jax.evaluation.average_precision import (
 from causal_mlr_jax.evaluation.exclusive_cooccur import PairResult, Pairs
 
 TOP = 3
+# What a table shows of the metrics: see `headline`.
+HEADLINES = ("map", "top3_recall")
 THRESHOLD = 0.5
 
 
@@ -113,6 +116,23 @@ def _standard_error(
     valid_BN=valid_BN,
   )
   return {"standard_error": {k: _percent(v) for k, v in errors.items()}}
+
+
+def headline(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:
+  """Returns `exclusive`, `cooccur` and `all` of the metric of a table.
+
+  Args:
+    metrics: from `compute`.
+    metric: one of `HEADLINES`.
+
+  Raises:
+    UserError: another metric.
+  """
+  if metric == "map":
+    return {k: metrics[f"{k}_map"] for k in ("exclusive", "cooccur", "all")}
+  if metric == "top3_recall":
+    return dict(metrics["top3_recall"])
+  raise unknown_name("evaluate.metric", metric, HEADLINES)
 
 
 def _check_names(

@@ -12,12 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from causal_mlr_jax.core import files
+from causal_mlr_jax.evaluation.metrics import headline
 
-COLUMNS = {
-  "Exclusive": "exclusive_map",
-  "Co-occur": "cooccur_map",
-  "All": "all_map",
-}
+COLUMNS = {"Exclusive": "exclusive", "Co-occur": "cooccur", "All": "all"}
+TITLES = {"map": "mAP", "top3_recall": "top-3 recall"}
 SHOWN_WARNINGS = 1
 
 
@@ -44,14 +42,17 @@ def show(path: pathlib.Path) -> None:
 
 
 def table(report: Mapping[str, Any]) -> Table:
-  """Returns the table of mAP by split, in percent."""
+  """Returns the table of the configuration's metric by split, in percent."""
   config = report["config"]
-  title = f"{config['method']['name']} on {config['data']['name']}, mAP in %"
+  metric = config["evaluate"]["metric"]
+  names = f"{config['method']['name']} on {config['data']['name']}"
+  title = f"{names}, {TITLES[metric]} in %"
   shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
   shown.add_column("split")
   for name in COLUMNS:
     shown.add_column(name, justify="right")
   for split, metrics in report["metrics"].items():
-    row = (metrics[key] for key in COLUMNS.values())
+    values = headline(metrics, metric)
+    row = (values[key] for key in COLUMNS.values())
     shown.add_row(split, *("-" if v is None else f"{v:.1f}" for v in row))
   return shown

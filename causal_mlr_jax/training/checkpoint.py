@@ -17,7 +17,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.paths import path_of
 from causal_mlr_jax.core.types import Tree
 
-METRIC = "validation_map"
+METRIC = "validation"
 # Metric name to total and count, of the steps since the last line of the log.
 Sums = dict[str, tuple[float, float]]
 
@@ -79,7 +79,7 @@ class Checkpoints:
     step: int,
     state: Tree,
     iterator: grain.DatasetIterator,
-    validation_map: float | None = None,
+    validation: float | None = None,
     sums: Sums | None = None,
   ) -> None:
     """Saves in the background; the arrays are copied before it returns.
@@ -88,14 +88,14 @@ class Checkpoints:
       step: number of steps done.
       state: the training state.
       iterator: of the training batches, at the next one.
-      validation_map: mean average precision; None for a checkpoint that is
+      validation: what the best checkpoint is best by; None for one that is
         only there to go on from.
       sums: of the metrics since the last line of the log.
 
     Raises:
       UserError: it could not be written.
     """
-    metrics = None if validation_map is None else {METRIC: validation_map}
+    metrics = None if validation is None else {METRIC: validation}
     try:
       self._manager.save(
         step,

@@ -57,7 +57,7 @@ class Services:
   Attributes:
     checkpoints: where to save.
     writer: where to log.
-    validate: from a state to scalars by name, among them `validation_map`.
+    validate: from a state to scalars by name, among them `validation`.
     stop: polled after each step.
   """
 
@@ -128,7 +128,7 @@ def _validate_and_save(
 ) -> None:
   scores = services.validate(state)
   services.writer.write(step, scores)
-  services.checkpoints.save(step, state, iterator, scores[METRIC])
+  services.checkpoints.save(step, state, iterator, scores.get(METRIC))
 
 
 def _read(metrics: dict[str, Average], step: int) -> dict[str, float]:

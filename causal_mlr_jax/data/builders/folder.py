@@ -1,0 +1,253 @@
+"""Your own data: a folder of images, and what labels they have.
+
+The labels stand in one of these forms. Paths are relative to the folder (or to
+the folder that the option `images` names).
+
+  a CSV file with the columns path,labels: 'a.jpg,cat;dog'; an empty cell is an
+    image without labels
+  a CSV file with a column path and a column of 0 and 1 for each label
+  a JSON file of COCO's form: images, annotations, categories
+  a JSON file of mmpretrain's form: {"metainfo": {"classes": [..]}, "data_list":
+    [{"img_path": "a.jpg", "gt_label": [..]}]}, where gt_label has the indices
+    of the classes, or 0 or 1 for each class in all images
+  metadata.jsonl: lines {"file_name": "a.jpg", "labels": ["cat"]}, the paths
+    relative to its own folder
+
+A split is named by a column `split` of CSV (train, validation or val, test), by
+files such as train.json, val.json, test.json, or by folders train, validation,
+test that hold a metadata.jsonl each. Where nothing names it, images are drawn
+for validation and test such that each label is in proportion.
+
+Labels stand in the order of the file where it lists them (columns, categories,
+classes), else sorted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from causal_mlr_jax.core import lookup, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import annotations, folder_files, stratified
+from causal_mlr_jax.data.annotations import SPLITS, Problems
+from causal_mlr_jax.data.folder_json import Entry
+from causal_mlr_jax.data.source import Source
+
+LAYOUT = """\
+  labels.csv (any name)             path,labels[,split] or path,<label>,...
+  labels.json (any name)            of COCO or of mmpretrain
+  train.json, val.json, test.json   the same; also as .csv
+  train/metadata.jsonl, validation/metadata.jsonl, test/metadata.jsonl
+  and the images they name"""
+OPTIONS: dict[str, Any] = {
+  # A file of the folder, or 'train=FILE,validation=FILE,test=FILE'; '' looks
+  # for it.
+  "annotations": "",
+  "images": "",  # folder in it that the paths of CSV and JSON start from
+  "validation": 0.15,  # part of the images, where no file names the split
+  "test": 0.15,
+  "seed": 0,  # of that choice
+  "allow_unseen_labels": False,  # of validation and test, in no training image
+  "biased_pairs": (),  # such as ("bicycle<-person",): a label and its context
+}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+  """Raises a UserError for an option whose value is none."""
+  validation, test = options["validation"], options["test"]
+  if not (validation > 0 and test > 0 and validation + test < 1):
+    raise UserError(
+      f"data.options.validation is {validation} and data.options.test {test}: "
+      "expected parts of the images, more than 0, together less than 1."
+    )
+  if options["images"]:
+    try:
+      annotations.relative_path(options["images"])
+    except ValueError as error:
+      raise UserError(f"data.options.images: {error}.") from None
+
+
+def content_key(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> str:
+  """Returns the SHA-256 of the annotation files and of their names.
+
+  Raises:
+    UserError: see `folder_files.find`.
+  """
+  digest = hashlib.sha256()
+  files = folder_files.find(manual_dir, options["annotations"], LAYOUT)
+  for split, file in sorted(files.items()):
+    content = hashlib.sha256(annotations.read_bytes(file)).hexdigest()
+    name = file.relative_to(manual_dir).as_posix()
+    digest.update(f"{split}\n{name}\n{content}\n".encode())
+  return digest.hexdigest()
+
+
+def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
+  """Reads the annotation files; no image is opened.
+
+  Args:
+    manual_dir: the folder.
+    options: see `OPTIONS`.
+
+  Raises:
+    UserError: no or more than one annotation file; whatever is wrong in it,
+      all at once; image files that are not there; labels that no training
+      image has.
+  """
+  chosen = {**OPTIONS, **options}
+  files = folder_files.find(manual_dir, chosen["annotations"], LAYOUT)
+  names = [f.relative_to(manual_dir).as_posix() for f in files.values()]
+  progress.say(f"folder: reading {', '.join(names)} in {manual_dir}")
+  problems = Problems()
+  entries, classes = folder_files.read(
+    manual_dir, files, chosen["images"].rstrip("/"), problems
+  )
+  _check_images(manual_dir, entries, problems)
+  labels = classes or tuple(sorted({x for e in entries for x in e.labels}))
+  _check_names(labels, problems)
+  problems.raise_if_any(
+    f"{manual_dir}, {', '.join(names)}", "Correct the file and run again."
+  )
+  labels_MN = _matrix(entries, labels)
+  splits = _splits(entries, labels_MN, chosen)
+  _check_splits(splits, labels_MN, labels, chosen["allow_unseen_labels"])
+  paths = [entry.path for entry in entries]
+  return Source(
+    labels=labels,
+    biased_pairs=_pairs(chosen["biased_pairs"], labels),
+    splits={
+      split: annotations.take(manual_dir, paths, labels_MN, splits[split])
+      for split in SPLITS
+    },
+    description=f"Images of a folder, labelled by {', '.join(names)}.",
+    metadata={
+      "annotations": names,
+      "splits": "of the file" if entries[0].split else "drawn",
+      "without_label": {
+        split: int((~labels_MN[rows].any(1)).sum())
+        for split, rows in splits.items()
+      },
+    },
+  )
+
+
+def _check_images(
+  manual_dir: pathlib.Path, entries: Sequence[Entry], problems: Problems
+) -> None:
+  seen: dict[str, Entry] = {}
+  if not entries:
+    problems.add("no image is named")
+  for entry in entries:
+    # Of two names that differ in case alone some systems can keep only one.
+    first = seen.setdefault(entry.path.casefold(), entry)
+    if first is not entry:
+      same = "it" if first.path == entry.path else first.path
+      problems.add(
+        f"{entry.where}: {entry.path} stands there twice, see {same} in "
+        f"{first.where}"
+      )
+    elif not (manual_dir / entry.path).is_file():
+      problems.add(f"{entry.where}: no file {entry.path}")
+
+
+def _check_names(labels: Sequence[str], problems: Problems) -> None:
+  seen: dict[str, str] = {}
+  if len(labels) < 2:
+    problems.add(
+      f"{len(labels)} label(s) {list(labels)}: expected 2 or more; labels of "
+      "one cell are separated by ';'"
+    )
+  for label in labels:
+    if not label.isprintable():
+      problems.add(f"label {label!r}: not printable")
+    first = seen.setdefault(label.casefold(), label)
+    if first != label:
+      problems.add(f"labels {first!r} and {label!r} differ in case alone")
+
+
+def _matrix(entries: Sequence[Entry], labels: Sequence[str]) -> np.ndarray:
+  index = {label: i for i, label in enumerate(labels)}
+  labels_MN = np.zeros((len(entries), len(labels)), np.uint8)
+  for i, entry in enumerate(entries):
+    labels_MN[i, [index[label] for label in entry.labels]] = 1
+  return labels_MN
+
+
+def _splits(
+  entries: Sequence[Entry], labels_MN: np.ndarray, chosen: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """Returns the rows of each split, in the order of the file."""
+  if any(entry.split for entry in entries):
+    own = np.array([entry.split for entry in entries])
+    return {split: np.flatnonzero(own == split) for split in SPLITS}
+  # By name, so that the order of the file's lines is of no account.
+  order = sorted(range(len(entries)), key=lambda i: entries[i].path)
+  validation, test = chosen["validation"], chosen["test"]
+  parts = (1 - validation - test, validation, test)
+  assigned = np.empty(len(entries), np.int64)
+  assigned[order] = stratified.assign(labels_MN[order], parts, chosen["seed"])
+  return {
+    split: np.flatnonzero(assigned == i) for i, split in enumerate(SPLITS)
+  }
+
+
+def _check_splits(
+  splits: Mapping[str, np.ndarray],
+  labels_MN: np.ndarray,
+  labels: Sequence[str],
+  allow_unseen: bool,
+) -> None:
+  sizes = ", ".join(f"{split} {len(rows)}" for split, rows in splits.items())
+  empty = [split for split, rows in splits.items() if not len(rows)]
+  if empty:
+    raise UserError(
+      f"No image in {' and '.join(empty)} ({sizes}): expected some in "
+      "each. Name the splits of all images, or of none: then they are drawn."
+    )
+  progress.say(
+    f"folder: {len(labels)} labels; images: {sizes}; "
+    f"{(~labels_MN.any(1)).sum()} without any label"
+  )
+  trained_N = labels_MN[splits["train"]].any(0)
+  unseen = [
+    f"{label} ({split})"
+    for split, rows in splits.items()
+    for i, label in enumerate(labels)
+    if labels_MN[rows, i].any() and not trained_N[i]
+  ]
+  if unseen and not allow_unseen:
+    shown = annotations.NAMED
+    more = f" and {len(unseen) - shown} more" if len(unseen) > shown else ""
+    raise UserError(
+      f"No training image has the label {', '.join(unseen[:shown])}{more}: "
+      "nothing can be learned of it. Move images to the split train, or set "
+      "--config.data.options.allow_unseen_labels=True."
+    )
+  never = [
+    x for x, seen in zip(labels, labels_MN.any(0), strict=True) if not seen
+  ]
+  if never:
+    progress.say(f"folder: no image has the label {', '.join(never)}")
+
+
+def _pairs(
+  given: Sequence[str], labels: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+  pairs = []
+  for text in given:
+    pair = tuple(part.strip() for part in text.split("<-"))
+    for label in pair:
+      if label not in labels:
+        raise lookup.unknown_name("label in biased_pairs", label, labels)
+    if len(pair) != 2 or pair[0] == pair[1] or pair in pairs:
+      raise UserError(
+        f"data.options.biased_pairs has {text!r}: expected 'LABEL<-CONTEXT' of "
+        "two labels, once."
+      )
+    pairs.append(pair)
+  return tuple(pairs)

@@ -1,0 +1,102 @@
+"""Splits images at random so that each label is shared out in proportion.
+
+Iterative stratification: Sechidis, Tsoumakas and Vlahavas, "On the
+Stratification of Multi-label Data", ECML PKDD 2011, figure 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from causal_mlr_jax.core.errors import UserError
+
+
+def assign(
+  labels_MN: np.ndarray, parts: Sequence[float], seed: int
+) -> np.ndarray:
+  """Returns which subset each image belongs to, int64 [M].
+
+  The rarest label is shared out first, each of its images to the subset that
+  wants the label most, then the one that wants images most. Sizes come close
+  to the parts; they are not exact.
+
+  Args:
+    labels_MN: 0 or 1.
+    parts: of the subsets; positive, with the sum 1.
+    seed: of the order of images and of ties.
+
+  Raises:
+    UserError: parts that are not positive or do not sum to 1.
+  """
+  shares_S = np.asarray(parts, np.float64)
+  if (
+    shares_S.ndim != 1
+    or (shares_S <= 0).any()
+    or abs(shares_S.sum() - 1) > 1e-9
+  ):
+    raise UserError(
+      f"Parts of a split are {tuple(parts)}: expected positive numbers with "
+      "the sum 1."
+    )
+  rng = np.random.default_rng(seed)
+  labels_MN = np.asarray(labels_MN, bool)
+  order = rng.permutation(len(labels_MN))
+  result_M = np.full(len(labels_MN), -1, np.int64)
+  state = _Wanted(labels_MN[order], shares_S, rng)
+  while (label := state.rarest()) is not None:
+    for row in np.flatnonzero(state.left_M & state.labels_MN[:, label]):
+      result_M[order[row]] = state.place(row, label)
+  for row in np.flatnonzero(state.left_M):  # no label: by size alone
+    result_M[order[row]] = state.place(row, None)
+  return result_M
+
+
+class _Wanted:
+  """How many images, and images with each label, the subsets still want."""
+
+  def __init__(
+    self,
+    labels_MN: np.ndarray,
+    shares_S: np.ndarray,
+    rng: np.random.Generator,
+  ):
+    self.labels_MN = labels_MN
+    self.left_M = np.ones(len(labels_MN), bool)
+    self._counts_N = labels_MN.sum(0)
+    self._images_S = shares_S * len(labels_MN)
+    self._labels_SN = shares_S[:, None] * self._counts_N
+    self._rng = rng
+
+  def rarest(self) -> int | None:
+    """Returns the label with the fewest images left, None without any."""
+    some_N = self._counts_N > 0
+    if not some_N.any():
+      return None
+    fewest = self._counts_N[some_N].min()
+    return self._any(np.flatnonzero(self._counts_N == fewest))
+
+  def place(self, row: int, label: int | None) -> int:
+    """Returns the subset that an image goes to, and notes it."""
+    subsets = np.arange(len(self._images_S))
+    if label is not None:
+      subsets = _largest(subsets, self._labels_SN[:, label])
+    subset = self._any(_largest(subsets, self._images_S))
+    own = np.flatnonzero(self.labels_MN[row])
+    self.left_M[row] = False
+    self._counts_N[own] -= 1
+    self._labels_SN[subset, own] -= 1
+    self._images_S[subset] -= 1
+    return subset
+
+  def _any(self, choices: np.ndarray) -> int:
+    # Drawn only where there is a choice: few images then share the draws.
+    if len(choices) == 1:
+      return int(choices[0])
+    return int(self._rng.choice(choices))
+
+
+def _largest(subsets: np.ndarray, wanted_S: np.ndarray) -> np.ndarray:
+  values = wanted_S[subsets]
+  return subsets[values == values.max()]

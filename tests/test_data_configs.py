@@ -1,0 +1,48 @@
+"""The configurations of data sets from official files, and of own images."""
+
+import pytest
+
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import dataset as dataset_lib
+from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.data.dataset import BUILDERS
+from configs import common, deepfashion, folder, nus_wide
+
+CONFIGS = (deepfashion, folder, nus_wide)
+
+
+@pytest.mark.parametrize("module", CONFIGS)
+@pytest.mark.parametrize("method", common.METHODS)
+def test_every_method_has_a_configuration(module, method):
+  config = module.get_config(method).lock()
+  assert config.method.name == method
+  for key in ("preprocess_train", "preprocess_evaluate"):
+    preprocess.parse(config.data[key])
+  for split in ("train_split", "validation_split"):
+    dataset_lib.parse_split(config.data[split])
+
+
+@pytest.mark.parametrize("module", CONFIGS)
+def test_the_files_are_shown_where_they_are_asked_for(module):
+  config = module.get_config()
+  builder = lookup.module(BUILDERS, config.data.name)
+  for line in builder.LAYOUT.splitlines():
+    assert line.rstrip() in module.__doc__
+  assert dict(config.data.options) == builder.OPTIONS
+  builder.check_options(builder.OPTIONS)
+  with pytest.raises(UserError, match="manual_dir is not set") as caught:
+    dataset_lib.find_builder(config.data)
+  assert builder.LAYOUT in str(caught.value)
+
+
+def test_what_differs_for_deepfashion():
+  config = deepfashion.get_config("feature_split")
+  assert config.method.min_weight == 5
+  # Half as long as for COCO-Stuff; the rate drops at the same part.
+  assert config.first_stage.epochs == 50
+  assert config.first_stage.step_at == (0.6,)
+  assert deepfashion.get_config("q2l,common").train.weight_decay == 1e-2
+  assert "448" in deepfashion.get_config("q2l").data.preprocess_evaluate
+  with pytest.raises(UserError, match="Did you mean 'common'"):
+    deepfashion.get_config("q2l,comon")
