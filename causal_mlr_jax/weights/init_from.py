@@ -101,7 +101,8 @@ def with_variant(
   """Returns the configuration with `method.variant='auto'` decided.
 
   A published checkpoint of the method asks for 'published', what it was
-  trained with; anything else for 'corrected'. A workdir keeps its own.
+  trained with; anything else for 'corrected'. A workdir keeps its own, and a
+  run that is started from gives its own.
 
   Args:
     config: see `configs/common.py`.
@@ -113,10 +114,13 @@ def with_variant(
   if "variant" not in config.method or config.method.variant != "auto":
     return config
   variant = "corrected"
+  kind = kind_of(config) if config.init_from else ""
+  if kind == "run" and not saved.exists():
+    saved = pathlib.Path(config.init_from).expanduser() / "config.json"
   if saved.exists():
     method = core_files.read_json(saved).get("method", {})
     variant = method.get("variant", variant)
-  elif config.init_from and kind_of(config) == "method":
+  elif kind == "method":
     variant = "published"
     progress.say(f"method: the variant 'published', for {config.init_from}")
   config = copy.deepcopy(config)

@@ -10,8 +10,9 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.training.checkpoint import Checkpoints
-from causal_mlr_jax.weights import convert
+from causal_mlr_jax.weights import convert, init_from
 from tests import small
+from tests.conftest import GOLDEN
 
 SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
@@ -181,3 +182,35 @@ def test_mistakes(options, words, data_dir, tmp_path):
   with pytest.raises(UserError, match=words):
     run.run(config, str(tmp_path / "run"), "import")
   assert not (tmp_path / "run").exists()
+
+
+def test_who_decides_the_variant(data_dir, tmp_path):
+  def variant_of(saved="nothing", **options):
+    config = small.config("ssgrl", data_dir, **options)
+    return init_from.with_variant(config, tmp_path / saved).method.variant
+
+  assert variant_of() == "corrected"
+  assert variant_of(**{"method.variant": "published"}) == "published"
+  # A run keeps its own, and gives it on.
+  run_dir = tmp_path / "run"
+  (run_dir / "checkpoints" / "3").mkdir(parents=True)
+  saved = {"method": {"name": "ssgrl", "variant": "published"}}
+  (run_dir / "config.json").write_text(json.dumps(saved))
+  assert variant_of("run/config.json") == "published"
+  assert variant_of(init_from=str(run_dir)) == "published"
+  # A published checkpoint of the method, not one of a backbone alone.
+  with np.load(GOLDEN / "ssgrl_full.npz") as file:
+    state = {
+      key.removeprefix("state/"): file[key]
+      for key in file.files
+      if key.startswith("state/")
+    }
+  backbone = {k: v for k, v in state.items() if k.startswith("resnet_101.")}
+  for name, arrays in (("method", state), ("backbone", backbone)):
+    safetensors.numpy.save_file(arrays, tmp_path / f"{name}.safetensors")
+  assert variant_of(init_from=str(tmp_path / "method.safetensors")) == (
+    "published"
+  )
+  assert variant_of(init_from=str(tmp_path / "backbone.safetensors")) == (
+    "corrected"
+  )
