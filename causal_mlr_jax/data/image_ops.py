@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -14,6 +17,58 @@ from causal_mlr_jax.core.errors import UserError
 # the first op of a string takes the encoded bytes.
 Op = Callable[[Any, np.random.Generator], np.ndarray]
 Factory = Callable[..., Op]
+# Bytes of an image up to which a thread keeps the memory.
+_KEPT = 1 << 24
+# Scales so near to 1 that smoothing would change next to nothing.
+_SHARP = 1.05
+
+# The threads of the pipeline keep all cores busy; more of them would wait.
+cv2.setNumThreads(1)
+
+
+class Box(NamedTuple):
+  """A window of an image, in its pixels.
+
+  Attributes:
+    top: first row.
+    left: first column.
+    height: of the window.
+    width: of the window.
+  """
+
+  top: float
+  left: float
+  height: float
+  width: float
+
+
+class _Kept(threading.local):
+  def __init__(self):
+    self.arrays: dict[str, np.ndarray] = {}
+
+
+_kept = _Kept()
+
+
+def scratch(use: str, height: int, width: int) -> np.ndarray:
+  """Returns an array uint8 [height, width, 3] with whatever it held before.
+
+  It is the thread's own and valid until the thread asks for the same use
+  again. Fresh memory has to be mapped page by page, which takes longer than
+  the ops that write to it.
+
+  Args:
+    use: the purpose; other purposes get other memory.
+    height: of the image.
+    width: of the image.
+  """
+  size = height * width * 3
+  array = _kept.arrays.get(use)
+  if array is None or array.size < size:
+    array = np.empty(size, np.uint8)
+    if size <= _KEPT:
+      _kept.arrays[use] = array
+  return array[:size].reshape(height, width, 3)
 
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -68,3 +123,73 @@ def random_place(
   rows, columns = (max(n - size + 1, 1) for n in image.shape[:2])
   top, left = int(rng.integers(rows)), int(rng.integers(columns))
   return cropped(image, top, left, size, size)
+
+
+def sampled(
+  image: np.ndarray, box: Box, size: int, mirrored: bool = False
+) -> np.ndarray:
+  """Returns a window, resized, uint8 [size, size, 3]; fast.
+
+  Bilinear and antialiased like `cropped` and `resized`, and equal to them
+  within 0.6 of 255 on average (photographs to 224 pixels): instead of one
+  wide triangle it takes a narrow filter of the same variance, then linear
+  interpolation, for which OpenCV has vector instructions.
+
+  Args:
+    image: uint8 [H, W, 3].
+    box: the window; its bounds may lie between pixels.
+    size: of the result, in pixels.
+    mirrored: left to right.
+  """
+  # Between pixels, the neighbours outside have a part in the border.
+  whole = all(float(side).is_integer() for side in box)
+  room = 0 if whole else 2
+  top, left = (max(int(side) - room, 0) for side in (box.top, box.left))
+  bottom = math.ceil(box.top + box.height) + room
+  right = math.ceil(box.left + box.width) + room
+  image = image[top:bottom, left:right]
+  down, across = box.height / size, box.width / size
+  (tall, blur_down), (wide, blur_across) = _blur(down), _blur(across)
+  if max(tall, wide) > 1:
+    image = cv2.GaussianBlur(
+      image,
+      (wide, tall),
+      blur_across,
+      dst=scratch("blur", *image.shape[:2]),
+      sigmaY=blur_down,
+      borderType=cv2.BORDER_REPLICATE,
+    )
+  found = scratch("mirror", size, size) if mirrored else None
+  if whole:
+    found = cv2.resize(image, (size, size), dst=found)
+  else:
+    # From the centre of a pixel of the result to the place it is taken from.
+    place = [
+      [across, 0, box.left - left + (across - 1) / 2],
+      [0, down, box.top - top + (down - 1) / 2],
+    ]
+    found = cv2.warpAffine(
+      image,
+      np.array(place),
+      (size, size),
+      dst=found,
+      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+      borderMode=cv2.BORDER_REPLICATE,
+    )
+  return cv2.flip(found, 1) if mirrored else found
+
+
+def _blur(scale: float) -> tuple[int, float]:
+  """Returns the width and deviation of a blur before linear interpolation.
+
+  It makes the triangle of the interpolation `scale` times as wide: variances
+  add up, and that of a triangle of half the width s is s^2 / 6.
+  """
+  if scale <= _SHARP:
+    return 1, 1.0
+  variance = (scale**2 - 1) / 6
+  if scale > 2:
+    return 2 * math.ceil(2 * variance**0.5) + 1, variance**0.5
+  # The deviation that gives three weights (v / 2, 1 - v, v / 2).
+  side_to_centre = variance / 2 / (1 - variance)
+  return 3, (-0.5 / math.log(side_to_centre)) ** 0.5

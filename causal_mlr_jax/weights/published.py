@@ -161,3 +161,31 @@ def shared(target: Tree, source: Tree) -> Tree:
   return structure.unflatten(
     chosen(path_of(path), leaf) for path, leaf in leaves
   )
+
+
+def by_backbone_keys(
+  backbone_name: str, state: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Returns a state under the names that most keys have as a backbone's.
+
+  Backbones stand under other prefixes in every published program; what is
+  none of the backbone's keeps its key.
+
+  Args:
+    backbone_name: a file of `weights/tables`.
+    state: arrays by torch key.
+
+  Raises:
+    UserError: no weights of such a backbone are known.
+  """
+  variable = lookup.module(convert.TABLES, backbone_name).variable
+  names = lookup.names(LAYOUTS)
+  ways = [layers.prefixed(""), layers.prefixed("backbone.")]
+  ways += [layout_of(name).backbone_key for name in names]
+
+  def known(way: Any) -> int:
+    keys = (way(key) for key in state)
+    return sum(key is not None and variable(key) is not None for key in keys)
+
+  best = max(ways, key=known)
+  return {best(key) or key: value for key, value in state.items()}

@@ -113,7 +113,7 @@ def test_a_wrong_split_names_the_others(dataset):
 
 
 def test_a_data_set_that_was_cut_off_is_prepared_anew(tmp_path, monkeypatch):
-  builder = dataset_lib.find_builder("context_emoji", "small", str(tmp_path))
+  builder = small.builder(tmp_path)
   generate = type(builder)._generate_examples
 
   def cut(self, split, count):
@@ -134,6 +134,6 @@ def test_damaged_records_are_one_clear_error(tmp_path):
   small.dataset(tmp_path)
   shard = next(tmp_path.rglob("*-test.array_record*"))
   shard.write_bytes(shard.read_bytes()[:1000])
-  builder = dataset_lib.find_builder("context_emoji", "small", str(tmp_path))
+  builder = small.builder(tmp_path)
   with pytest.raises(UserError, match="prepare it anew"):
     dataset_lib.open_prepared(builder).label_matrix("test")

@@ -74,7 +74,18 @@ def test_what_is_unknown_is_named():
   section = common.loss("binary_cross_entropy", reduction="batch_mean")
   with pytest.raises(UserError, match=r"loss\.reduction.*batch_sum"):
     make(section)
+
+
+def test_the_name_alone_changes_the_loss(batch):
   section = common.loss("binary_cross_entropy")
-  section.gamma = 2.0
-  with pytest.raises(UserError, match=r"'binary_cross_entropy'.*gamma"):
-    make(section)
+  section.name, section.gamma_negative = "asymmetric", 1.0
+  want = asymmetric.loss(*batch, gamma_negative=1.0)
+  np.testing.assert_array_equal(make(section)(*batch), want)
+
+
+def test_fields_of_one_name_have_one_value():
+  for table in (common.LOSSES, common.BACKBONES):
+    seen = {}
+    for row in table.values():
+      for field, value in row.items():
+        assert seen.setdefault(field, value) == value, field

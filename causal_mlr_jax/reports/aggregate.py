@@ -1,0 +1,174 @@
+"""What the reports of several runs say together: rows by seeds."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from causal_mlr_jax.core import files
+from causal_mlr_jax.evaluation.bootstrap import mean_interval
+from causal_mlr_jax.evaluation.metrics import headline
+from causal_mlr_jax.reports.summary import COLUMNS
+
+
+class Row(NamedTuple):
+  """The runs of one row.
+
+  Attributes:
+    name: of the row.
+    folders: workdir by seed; empty if it cannot be run.
+    note: why it cannot.
+    paper: Exclusive, Co-occur and All in percent, None where unknown.
+    x: where its points stand on a numeric axis.
+  """
+
+  name: str
+  folders: Mapping[int, pathlib.Path]
+  note: str = ""
+  paper: Sequence[float | None] = (None, None, None)
+  x: float | None = None
+
+
+def aggregate(
+  rows: Sequence[Row], metric: str, paper_split: str, **about: Any
+) -> dict[str, Any]:
+  """Returns all numbers of a table, fit for JSON; unknown ones are None.
+
+  Values are in percent. `half_width` is half of the 95% t-interval over
+  seeds; `difference` is to the first row, the mean over the seeds that both
+  have, and `p_value` that of a paired two-sided t-test over them.
+
+  Args:
+    rows: whose reports are read.
+    metric: one of `evaluation.metrics.HEADLINES`.
+    paper_split: the split that the paper's numbers are of.
+    **about: `table`, `title`, `source`, `config`, `note`, `x_label`: strings
+      that are kept.
+  """
+  runs = [{seed: _run(f) for seed, f in row.folders.items()} for row in rows]
+  reports = [
+    {seed: run["report"] for seed, run in row.items() if run["report"]}
+    for row in runs
+  ]
+  splits = {s: None for row in reports for r in row.values() for s in r}
+  values = [
+    {split: _values(row, split, metric) for split in splits} for row in reports
+  ]
+  # The first row itself is compared with nothing.
+  nothing = {split: {key: {} for key in COLUMNS.values()} for split in splits}
+  firsts = [nothing, *[values[0]] * (len(rows) - 1)]
+  return about | {
+    "metric": metric,
+    "seeds": sorted({seed for row in rows for seed in row.folders}),
+    "splits": list(splits),
+    "paper_split": paper_split,
+    "rows": [
+      {
+        "name": row.name,
+        "x": row.x,
+        "note": row.note,
+        "runs": {str(s): _without_report(run) for s, run in own_runs.items()},
+        "paper": dict(zip(COLUMNS.values(), row.paper, strict=True)),
+        "splits": {s: _cells(own[s], first[s]) for s in splits},
+      }
+      for row, own_runs, own, first in zip(
+        rows, runs, values, firsts, strict=True
+      )
+    ],
+  }
+
+
+def _run(folder: pathlib.Path) -> dict[str, Any]:
+  """Returns the state of a run, and its metrics if it is done."""
+  found = {
+    "folder": folder.name,
+    "state": "missing",
+    "reason": "",
+    "report": {},
+  }
+  report, failed = folder / "report" / "report.json", folder / "failed.json"
+  if report.exists():
+    metrics = files.read_json(report)["metrics"]
+    return found | {"state": "done", "report": metrics}
+  if failed.exists():
+    failure = files.read_json(failed)
+    reason = f"exit code {failure['exit_code']}: {failure['reason']}"
+    return found | {"state": "failed", "reason": reason}
+  return found
+
+
+def _without_report(run: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in run.items() if key != "report"}
+
+
+def _values(
+  reports: Mapping[int, Mapping[str, Any]], split: str, metric: str
+) -> dict[str, dict[int, float]]:
+  """Returns values by column and seed, where there are any."""
+  found: dict[str, dict[int, float]] = {key: {} for key in COLUMNS.values()}
+  for seed, metrics in reports.items():
+    if split in metrics:
+      for key, value in headline(metrics[split], metric).items():
+        if value is not None:
+          found[key][seed] = value
+  return found
+
+
+def _cells(
+  own: Mapping[str, Mapping[int, float]],
+  first: Mapping[str, Mapping[int, float]],
+) -> dict[str, dict[str, Any]]:
+  return {key: _cell(own[key], first[key]) for key in COLUMNS.values()}
+
+
+def _cell(
+  values: Mapping[int, float], first: Mapping[int, float]
+) -> dict[str, Any]:
+  mean = half = None
+  if values:
+    interval = mean_interval(list(values.values()))
+    mean, half = interval.mean, interval.half_width
+  difference, p_value = paired(values, first)
+  return {
+    "values": {str(seed): value for seed, value in values.items()},
+    "mean": mean,
+    "half_width": _known(half),
+    "difference": _known(difference),
+    "p_value": _known(p_value),
+  }
+
+
+def _known(value: float | None) -> float | None:
+  return None if value is None or math.isnan(value) else value
+
+
+def paired(
+  values: Mapping[int, float], others: Mapping[int, float]
+) -> tuple[float, float]:
+  """Returns the mean difference over the seeds of both, and its p-value.
+
+  The p-value is that of a paired two-sided t-test: NaN for less than two
+  seeds, and where all differences are equal.
+
+  Args:
+    values: by seed.
+    others: by seed, taken from them.
+  """
+  seeds = sorted(values.keys() & others.keys())
+  a = np.asarray([values[seed] for seed in seeds])
+  b = np.asarray([others[seed] for seed in seeds])
+  if not seeds:
+    return math.nan, math.nan
+  mean = float(np.mean(a - b))
+  if len(seeds) < 2 or np.ptp(a - b) == 0:
+    return mean, math.nan
+  with warnings.catch_warnings():
+    # It warns where differences are equal but for rounding.
+    warnings.simplefilter("ignore", RuntimeWarning)
+    return mean, float(stats.ttest_rel(a, b).pvalue)

@@ -1,0 +1,141 @@
+"""What a sweep is to make, the table of what is made, and the time left."""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from causal_mlr_jax import sweep_runs, sweep_tables, workdir
+from causal_mlr_jax.core import files, locks
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.reports import aggregate, plots, tables
+from causal_mlr_jax.sweep_runs import Run, Source
+from causal_mlr_jax.sweep_tables import Row, Table
+from causal_mlr_jax.weights import pretrained
+
+NO_NUMBERS = (None, None, None)
+
+
+class Plan(NamedTuple):
+  """What a sweep makes.
+
+  Attributes:
+    name: of the table.
+    table: its rows and the paper's numbers.
+    source: of the configurations.
+    config: of the first row, for what all rows share.
+    folder: of the whole.
+    rows: the rows and their runs by seed, none where weights are missing.
+    runs: each run once, those of this shard, first seed first.
+  """
+
+  name: str
+  table: Table
+  source: Source
+  config: Mapping[str, Any]
+  folder: pathlib.Path
+  rows: tuple[tuple[Row, Mapping[int, Run]], ...]
+  runs: tuple[Run, ...]
+
+
+def make_plan(
+  name: str,
+  source: Source,
+  seeds: tuple[int, ...],
+  folder: pathlib.Path,
+  row_names: Sequence[str] = (),
+  shard: tuple[int, int] = (0, 1),
+) -> Plan:
+  """Returns what is to be made, after a look at every configuration.
+
+  Raises:
+    UserError: no such table or row, or a configuration that cannot be.
+  """
+  table = sweep_tables.find(name)
+  rows = tuple(
+    (row, _runs(row, source, seeds, folder / "runs"))
+    for row in sweep_tables.select(table, row_names)
+  )
+  runs: dict[pathlib.Path, Run] = {}
+  for seed in seeds:  # every row is there before any has all of its seeds
+    for _, own in rows:
+      if own:
+        runs.setdefault(own[seed].folder, own[seed])
+  mine = tuple(runs.values())[shard[0] :: shard[1]]
+  _, config = sweep_runs.resolve(source, rows[0][0].method)
+  found = workdir.as_json(config)
+  return Plan(name, table, source, found, folder, rows, mine)
+
+
+def _runs(
+  row: Row, source: Source, seeds: Sequence[int], folder: pathlib.Path
+) -> dict[int, Run]:
+  return {} if lacks(row) else sweep_runs.make(row, source, seeds, folder)
+
+
+def lacks(row: Row) -> str:
+  """Returns which weights a row lacks, '' if none."""
+  if not row.weights:
+    return ""
+  try:
+    pretrained.source(row.weights)
+  except UserError:
+    return f"no weights: {row.weights}"
+  return ""
+
+
+def write_table(plan: Plan) -> None:
+  """Writes the table of what is there now, in all its forms.
+
+  One process at a time: the last one to write has seen all runs.
+  """
+  stem = plan.folder / f"table_{plan.name}"
+  with locks.held(stem.with_suffix(".lock"), f"writes {stem.name}"):
+    found = _aggregate(plan)
+    tables.write(found, stem)
+    plots.write(found, stem.with_suffix(".png"))
+
+
+def _aggregate(plan: Plan) -> dict[str, Any]:
+  paper = plan.table.paper.get(sweep_tables.data_name(plan.config), {})
+  return aggregate.aggregate(
+    [
+      aggregate.Row(
+        row.name,
+        {seed: run.folder for seed, run in runs.items()},
+        lacks(row),
+        paper.get(row.name, NO_NUMBERS),
+        row.x,
+      )
+      for row, runs in plan.rows
+    ],
+    plan.config["evaluate"]["metric"],
+    sweep_tables.tested_split(plan.config),
+    table=plan.name,
+    title=plan.table.title,
+    source=plan.table.source,
+    config=" ".join([plan.source.file, *plan.source.overrides]),
+    note=plan.table.note,
+    x_label=plan.table.x_label,
+  )
+
+
+def median_seconds(folder: pathlib.Path) -> float | None:
+  """Returns the median time of the finished runs below, None without any."""
+  reports = folder.glob("runs/*/report/report.json")
+  times = [sum(files.read_json(path)["seconds"].values()) for path in reports]
+  return statistics.median(times) if times else None
+
+
+def time_left(runs: int, folder: pathlib.Path) -> str:
+  """Returns how long so many runs take, one after another, in words."""
+  each = median_seconds(folder)
+  if each is None:
+    return "unknown" if runs else "0 s"
+  seconds = runs * each
+  for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+    if seconds >= 2 * size:
+      return f"{seconds / size:.1f} {unit}"
+  return f"{seconds:.0f} s"

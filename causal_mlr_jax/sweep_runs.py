@@ -1,0 +1,216 @@
+"""One run of a sweep: its folder, its claim, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import enum
+import fcntl
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from causal_mlr_jax import sweep_process, workdir
+from causal_mlr_jax.core import files
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.fingerprint import fingerprint
+from causal_mlr_jax.sweep_tables import Row
+
+LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
+
+
+class Source(NamedTuple):
+  """Where the configurations of a sweep come from.
+
+  Attributes:
+    file: of configs/.
+    recipe: what follows the method in its argument, with the comma.
+    overrides: '--config.KEY=VALUE', for every run.
+  """
+
+  file: str
+  recipe: str = ""
+  overrides: tuple[str, ...] = ()
+
+
+class State(enum.Enum):
+  """What is known of a run; `BUSY`: another process makes it."""
+
+  DONE = "done"
+  FAILED = "failed"
+  BUSY = "busy"
+  MISSING = "to do"
+
+
+class Run(NamedTuple):
+  """One training.
+
+  Attributes:
+    folder: its workdir, named by method, configuration and seed.
+    flags: of `causal_mlr_jax.main`, but for the workdir.
+    config: as JSON sees it.
+  """
+
+  folder: pathlib.Path
+  flags: tuple[str, ...]
+  config: Mapping[str, Any]
+
+
+def resolve(
+  source: Source, method: str, overrides: Sequence[str] = ()
+) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
+  """Returns flags and the configuration that they make, locked.
+
+  Raises:
+    UserError: the configuration has not such a method, key or value.
+  """
+  argument = f"--config={source.file}:{method}{source.recipe}"
+  argv = (argument, *source.overrides, *overrides)
+  values = flags.FlagValues()
+  holder = config_flags.DEFINE_config_file(
+    "config", flag_values=values, sys_argv=["", *argv]
+  )
+  try:
+    values(["", *argv])
+    holder.value.keys()  # a file that is missing fails here, not at once
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OSError,
+  ) as error:
+    raise UserError(
+      f"The method {method!r} cannot be run with {' '.join(argv)}: "
+      f"{' '.join(str(error).split())}. Leave out the override, or give the "
+      "rows that take it by --rows."
+    ) from error
+  return argv, holder.value
+
+
+def make(
+  row: Row, source: Source, seeds: Sequence[int], folder: pathlib.Path
+) -> dict[int, Run]:
+  """Returns the runs of a row by seed.
+
+  Args:
+    row: what it sets wins over the overrides of the source.
+    source: of the configuration.
+    seeds: of training.
+    folder: that holds all runs.
+
+  Raises:
+    UserError: as `resolve`.
+  """
+  values = dict(row.overrides)
+  if row.sizes_of:
+    _, own = resolve(source, row.method)
+    _, other = resolve(source, row.sizes_of)
+    values |= {
+      f"method.{key}": other.method[key]
+      for key in own.method
+      if key in other.method and key != "name"
+    }
+  settings = [f"--config.{key}={value}" for key, value in values.items()]
+  argv, config = resolve(source, row.method, settings)
+  found = workdir.as_json(config)
+  name = f"{row.method}-{fingerprint(config=_identity(found))}"
+  return {
+    seed: Run(
+      folder / f"{name}-{seed}",
+      (*argv, f"--config.seed={seed}"),
+      found | {"seed": seed},
+    )
+    for seed in seeds
+  }
+
+
+def _identity(config: Mapping[str, Any], name: str = "config") -> dict:
+  """Returns a configuration without what makes no other run of it."""
+  return {
+    key: _identity(value, f"{name}.{key}")
+    if isinstance(value, Mapping)
+    else value
+    for key, value in config.items()
+    if f"{name}.{key}" not in LEFT_OUT
+  }
+
+
+def report_of(run: Run) -> dict[str, Any] | None:
+  """Returns the report of the run, None without one of its configuration."""
+  path = run.folder / "report" / "report.json"
+  if not path.exists():
+    return None
+  report = files.read_json(path)
+  wanted = copy.deepcopy(dict(run.config))
+  if wanted["method"].get("variant") == "auto":  # the run decides it
+    wanted["method"]["variant"] = report["config"]["method"]["variant"]
+  same = not workdir.differences(report["config"], wanted)
+  return report if same else None
+
+
+def failure_of(run: Run) -> dict[str, Any] | None:
+  """Returns what a failed run left, None if it did not fail."""
+  path = run.folder / "failed.json"
+  return files.read_json(path) if path.exists() else None
+
+
+def state_of(run: Run) -> State:
+  """Returns what the folder says; not whether a process is at it."""
+  if report_of(run) is not None:
+    return State.DONE
+  return State.MISSING if failure_of(run) is None else State.FAILED
+
+
+@contextlib.contextmanager
+def claimed(run: Run) -> Iterator[int | None]:
+  """Holds a run; yields None if another process does.
+
+  The yielded file descriptor carries the claim: it lasts until all processes
+  that have it are gone, so that a run whose sweep was killed stays claimed.
+  """
+  run.folder.mkdir(parents=True, exist_ok=True)
+  with (run.folder / "claim").open("a") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      yield None
+      return
+    yield file.fileno()
+
+
+def attempt(run: Run, since: float, stop: sweep_process.Stop) -> State:
+  """Makes a run, unless it is done or another process is at it.
+
+  Args:
+    run: to be made.
+    since: time of the sweep's start; what failed later is not tried again.
+    stop: passes signals on.
+
+  Raises:
+    Preempted: the run was asked to stop.
+    KeyboardInterrupt: it was interrupted.
+  """
+  if report_of(run) is not None:
+    return State.DONE
+  with claimed(run) as claim:
+    if claim is None:
+      return State.BUSY
+    # Another process may have had it until now.
+    failure = failure_of(run)
+    if report_of(run) is not None:
+      return State.DONE
+    if failure is not None and failure["time"] >= since:
+      return State.FAILED
+    flags_ = (*run.flags, f"--workdir={run.folder}")
+    found = sweep_process.execute(flags_, run.folder, claim, stop)
+    if report_of(run) is not None and found["exit_code"] == 0:
+      (run.folder / "failed.json").unlink(missing_ok=True)
+      return State.DONE
+    files.write_json(run.folder / "failed.json", found)
+    return State.FAILED

@@ -1,0 +1,211 @@
+"""The tables of sweeps, and what is known of a run before and after it."""
+
+import itertools
+import json
+import pathlib
+
+import pytest
+
+from causal_mlr_jax import run as run_lib
+from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables
+from causal_mlr_jax.core import parallel
+from causal_mlr_jax.sweep_runs import Source
+
+ROOT = pathlib.Path(__file__).parents[1]
+EMOJI = Source("configs/context_emoji.py")
+COMMON = Source("configs/coco_stuff.py", ",common")
+OTHERS = ("deepfashion", "coco_to_nus", "nus_to_coco")
+SOURCES = [EMOJI, COMMON, *(Source(f"configs/{name}.py") for name in OTHERS)]
+# How ml_collections 1.1 loads a configuration file.
+pytestmark = pytest.mark.filterwarnings(
+  "ignore:the load_module:DeprecationWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+
+# ---- Tables ---------------------------------------------------------------
+
+
+def rows(source):
+  for name, table in sweep_tables.TABLES.items():
+    for row in table.rows:
+      made = sweep_runs.make(row, source, [0], pathlib.Path("runs"))
+      yield name, row, made[0]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_override_is_a_key_and_rows_differ(source):
+  found = {}
+  for table, row, made in rows(source):
+    for key, value in row.overrides.items():
+      at = made.config
+      for part in key.split("."):
+        at = at[part]
+      assert at == value, key
+    if sweep_plan.lacks(row) == "":
+      found.setdefault(table, {})[row.name] = made.folder.name
+  for table, folders in found.items():
+    same = 4 - 1 if table == "intervention" else 0  # names of the default
+    assert len(set(folders.values())) == len(folders) - same, table
+
+
+def test_every_configuration_passes():
+  mesh = parallel.make_mesh()
+  checked = set()
+  for _, row, made in rows(EMOJI):
+    if made.folder in checked or sweep_plan.lacks(row):
+      continue
+    checked.add(made.folder)
+    settings = [f for f in made.flags[1:] if "config.seed" not in f]
+    _, config = sweep_runs.resolve(EMOJI, row.method, settings)
+    run_lib.check(config, mesh)
+  assert len(checked) > 30
+
+
+def test_the_tables_are_complete():
+  names = {name: t.rows for name, t in sweep_tables.TABLES.items()}
+  methods = sorted(p.stem for p in (ROOT / "causal_mlr_jax/methods").glob("*"))
+  methods = [m for m in methods if not m.startswith("__")]
+  for name in ("methods", "transfer"):
+    assert sorted(row.name for row in names[name]) == methods
+  numbers = [int(row.x) for row in names["clusters"]]
+  assert numbers == [1, 5, 20, 40, 60, 80, 100, 200, 500]
+  for table in sweep_tables.TABLES.values():
+    known = {row.name for row in table.rows}
+    assert len(known) == len(table.rows)
+    for paper in table.paper.values():
+      assert paper.keys() <= known
+  paper = sweep_tables.TABLES["transfer"].paper
+  assert paper["coco to nus_wide"]["q2l"] == (None, None, 82.1)
+  assert paper["nus_wide to coco"]["q2l"] == (None, None, 78.6)
+
+
+def test_the_papers_numbers_find_their_data_and_split():
+  for file, name, split in (
+    ("coco_stuff", "coco_stuff", "test"),
+    ("coco_to_nus", "coco to nus_wide", "nus_wide:test"),
+    ("nus_to_coco", "nus_wide to coco", "coco:test"),
+  ):
+    _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
+    assert sweep_tables.data_name(config) == name
+    assert sweep_tables.tested_split(config) == split
+
+
+def test_decouple_has_the_sizes_of_the_causal_method():
+  table = sweep_tables.find("modules")
+  (row,) = sweep_tables.select(table, ["decouple"])
+  made = sweep_runs.make(row, COMMON, [0], pathlib.Path())[0]
+  method = made.config["method"]
+  assert method["name"] == "q2l"
+  assert method["embed_dim"] == 512
+  assert method["input_projection"] is True
+
+
+# ---- Runs -----------------------------------------------------------------
+
+
+def folder_of(method="causal", *overrides, seed=0):
+  source = EMOJI._replace(overrides=overrides)
+  row = sweep_tables.Row(method, method)
+  return sweep_runs.make(row, source, [seed], pathlib.Path())[seed].folder.name
+
+
+def test_a_folder_is_named_by_what_the_run_is():
+  plain = folder_of()
+  assert plain.startswith("causal-")
+  assert plain.endswith("-0")
+  assert folder_of(seed=3) == plain[:-1] + "3"
+  for where in ("--config.data.dir=/x", "--config.data.manual_dir=/y"):
+    assert folder_of("causal", where) == plain
+  assert folder_of("causal", "--config.confounders.num=80") == plain
+  assert folder_of("causal", "--config.confounders.num=81") != plain
+  assert folder_of("q2l") != plain
+
+
+def plan(table, tmp_path, shard=(0, 1), names=()):
+  return sweep_plan.make_plan(table, EMOJI, (0, 1, 2), tmp_path, names, shard)
+
+
+def test_shards_share_out_the_runs_and_tables_share_runs(tmp_path):
+  whole = [run.folder for run in plan("clusters", tmp_path).runs]
+  assert len(set(whole)) == len(whole) == 27
+  parts = [
+    [run.folder for run in plan("clusters", tmp_path, (i, 4)).runs]
+    for i in range(4)
+  ]
+  assert sorted(itertools.chain(*parts)) == sorted(whole)
+  assert {len(part) for part in parts} == {6, 7}
+  other = {run.folder for run in plan("confounder_kind", tmp_path).runs}
+  assert len(other & set(whole)) == 6  # K-means and its mean, three seeds
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_without_weights_have_no_runs(tmp_path):
+  found = plan("confounder_backbone", tmp_path)
+  made = {row.name: len(runs) for row, runs in found.rows}
+  assert made == {
+    "efficientnet_lite0": 3,
+    "resnet50": 0,
+    "resnet101": 0,
+    "beit3_large": 0,
+  }
+  sweep_plan.write_table(found)
+  text = (tmp_path / "table_confounder_backbone.md").read_text()
+  assert "- beit3_large: no weights: pretrained/beit3_large.pth" in text
+  only = plan("confounder_backbone", tmp_path, names=["resnet50"])
+  assert only.runs == ()
+
+
+def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
+  row = sweep_tables.find("confounder_backbone").rows[2]
+  made = sweep_runs.make(row, EMOJI, [0], tmp_path)[0]
+  section = made.config["confounders"]["backbone"]
+  assert (section["name"], section["depth"]) == ("resnet", 101)
+  assert section["pretrained"] == row.weights == "pretrained/resnet101.pth"
+  assert sweep_plan.lacks(row)
+  (tmp_path / "pretrained").mkdir()
+  (tmp_path / row.weights).write_bytes(b"weights")
+  monkeypatch.chdir(tmp_path)
+  assert sweep_plan.lacks(row) == ""
+
+
+def test_a_report_of_another_configuration_does_not_count(tmp_path):
+  (row,) = sweep_tables.select(sweep_tables.find("methods"), ["ml_gcn"])
+  made = sweep_runs.make(row, EMOJI, [0], tmp_path)[0]
+  assert sweep_runs.state_of(made) is sweep_runs.State.MISSING
+  config = json.loads(json.dumps(made.config))
+  config["method"]["variant"] = "corrected"  # of 'auto'
+  config["data"]["dir"] = "elsewhere"
+  path = made.folder / "report" / "report.json"
+  path.parent.mkdir(parents=True)
+  path.write_text(json.dumps({"config": config}))
+  assert sweep_runs.state_of(made) is sweep_runs.State.DONE
+  config["train"]["epochs"] = 1.5
+  path.write_text(json.dumps({"config": config}))
+  assert sweep_runs.state_of(made) is sweep_runs.State.MISSING
+
+
+def test_a_claim_is_held_by_one(tmp_path):
+  made = plan("modules", tmp_path).runs[0]
+  with sweep_runs.claimed(made) as first:
+    assert first is not None
+    with sweep_runs.claimed(made) as second:
+      assert second is None
+  with sweep_runs.claimed(made) as third:
+    assert third is not None
+
+
+def test_the_time_left_comes_from_the_median(tmp_path):
+  assert sweep_plan.time_left(3, tmp_path) == "unknown"
+  for i, seconds in enumerate((10.0, 100.0, 5000.0)):
+    path = tmp_path / "runs" / str(i) / "report" / "report.json"
+    path.parent.mkdir(parents=True)
+    times = {"data": 1.0, "training": seconds - 1}
+    path.write_text(json.dumps({"seconds": times}))
+  assert sweep_plan.time_left(1, tmp_path) == "100 s"
+  assert sweep_plan.time_left(3, tmp_path) == "5.0 min"
+  assert sweep_plan.time_left(100, tmp_path) == "2.8 h"
