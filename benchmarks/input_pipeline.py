@@ -62,7 +62,7 @@ STEP_TO_BATCH = 1.2
 
 _WORKERS = flags.DEFINE_integer("workers", 2, "threads or processes of each")
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "of all pipelines in turn")
-_BATCHES = flags.DEFINE_integer("batches", 24, "timed in a round")
+_BATCHES = flags.DEFINE_integer("batches", 20, "timed in a round")
 
 Batches = Iterator[Any]
 Submit = Callable[[int], concurrent.futures.Future]

@@ -20,7 +20,7 @@ Factory = Callable[..., Op]
 # Bytes of an image up to which a thread keeps the memory.
 _KEPT = 1 << 24
 # Scales so near to 1 that smoothing would change next to nothing.
-_SHARP = 1.05
+SHARP = 1.05
 
 # The threads of the pipeline keep all cores busy; more of them would wait.
 cv2.setNumThreads(1)
@@ -126,7 +126,11 @@ def random_place(
 
 
 def sampled(
-  image: np.ndarray, box: Box, size: int, mirrored: bool = False
+  image: np.ndarray,
+  box: Box,
+  size: int,
+  mirrored: bool = False,
+  blurred: bool = False,
 ) -> np.ndarray:
   """Returns a window, resized, uint8 [size, size, 3]; fast.
 
@@ -140,25 +144,18 @@ def sampled(
     box: the window; its bounds may lie between pixels.
     size: of the result, in pixels.
     mirrored: left to right.
+    blurred: the image has had the filter already.
   """
   # Between pixels, the neighbours outside have a part in the border.
-  whole = all(float(side).is_integer() for side in box)
+  whole = not any(side % 1 for side in box)
   room = 0 if whole else 2
   top, left = (max(int(side) - room, 0) for side in (box.top, box.left))
   bottom = math.ceil(box.top + box.height) + room
   right = math.ceil(box.left + box.width) + room
   image = image[top:bottom, left:right]
   down, across = box.height / size, box.width / size
-  (tall, blur_down), (wide, blur_across) = _blur(down), _blur(across)
-  if max(tall, wide) > 1:
-    image = cv2.GaussianBlur(
-      image,
-      (wide, tall),
-      blur_across,
-      dst=scratch("blur", *image.shape[:2]),
-      sigmaY=blur_down,
-      borderType=cv2.BORDER_REPLICATE,
-    )
+  if not blurred and max(down, across) > SHARP:
+    image = _smoothed(image, down, across)
   found = scratch("mirror", size, size) if mirrored else None
   if whole:
     found = cv2.resize(image, (size, size), dst=found)
@@ -179,13 +176,25 @@ def sampled(
   return cv2.flip(found, 1) if mirrored else found
 
 
+def _smoothed(image: np.ndarray, down: float, across: float) -> np.ndarray:
+  (tall, blur_down), (wide, blur_across) = _blur(down), _blur(across)
+  return cv2.GaussianBlur(
+    image,
+    (wide, tall),
+    blur_across,
+    dst=scratch("blur", *image.shape[:2]),
+    sigmaY=blur_down,
+    borderType=cv2.BORDER_REPLICATE,
+  )
+
+
 def _blur(scale: float) -> tuple[int, float]:
   """Returns the width and deviation of a blur before linear interpolation.
 
   It makes the triangle of the interpolation `scale` times as wide: variances
   add up, and that of a triangle of half the width s is s^2 / 6.
   """
-  if scale <= _SHARP:
+  if scale <= SHARP:
     return 1, 1.0
   variance = (scale**2 - 1) / 6
   if scale > 2:

@@ -20,8 +20,8 @@ from causal_mlr_jax.data import preprocess as preprocess_lib
 from causal_mlr_jax.data.dataset import Dataset
 
 # A thread makes a batch. Decoding and resizing release the GIL, the rest does
-# not: more threads than this bring nothing.
-THREADS = min(max(os.cpu_count() or 1, 4), 16)
+# not: on two cores four threads were slower than two.
+THREADS = min(max(os.cpu_count() or 1, 2), 16)
 # Batches that are ready or under way for each thread: two of 128 images of 448
 # pixels are 154 MB.
 AHEAD = 2

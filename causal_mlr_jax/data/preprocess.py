@@ -127,9 +127,10 @@ def decode_random_resized_crop(
   The crop, drawn from the header's size, is the same. Of a JPEG the part is
   decoded that the crop needs, scaled down while the crop stays at least as
   large as the result (see `jpeg`), and resized by OpenCV (see `sampled`). On
-  crops of photographs of 640 x 480 the pixels then differ by 0.7 of 255 on
-  average at 224 pixels, at most 3 over an image, and by 0.3 at 448. Where not
-  (PNG, CMYK, a file that is cut off), the ops are done one by one.
+  crops of eight photographs of 640 x 480 the pixels then differ by 1.0 of 255
+  on average at 224 pixels, by 2.9 over an image at most; at 448 by 0.3 and
+  1.6. Where not (PNG, CMYK, a file that is cut off), the ops are done one by
+  one.
 
   Args:
     size: of the result, in pixels.
@@ -148,9 +149,8 @@ def decode_random_resized_crop(
     mirrored = mirror and rng.random() < 0.5
     window = frame and jpeg.decode_window(data, frame, box, size)
     if window:
-      image, shrink = window
-      scaled = Box(*(side / shrink for side in box))
-      return sampled(image, scaled, size, mirrored)
+      scaled = Box(*(side / window.shrink for side in box))
+      return sampled(window.image, scaled, size, mirrored, window.blurred)
     image = decode_all(data, rng) if image is None else image
     image = resized(cropped(image, *box), size, size)
     return cv2.flip(image, 1) if mirrored else image

@@ -35,6 +35,13 @@ def test_decodes_colour_grey_and_alpha_to_rgb():
   assert apply("decode", cmyk.getvalue()).shape == pixels.shape
 
 
+@pytest.mark.parametrize("data", [b"", b"no image", encoded(picture())[:500]])
+def test_bytes_that_are_no_image_are_one_clear_error(data):
+  for text in ("decode", "decode|random_resized_crop(8)", "decode|resize(8)"):
+    with pytest.raises(UserError, match=f"{len(data)} bytes that begin with"):
+      apply(text, data)
+
+
 @given(seed=st.integers(0, 1000), size=st.integers(4, 40))
 def test_sizes_are_those_asked_for(seed, size):
   pixels = picture()
@@ -57,6 +64,24 @@ def test_a_random_crop_is_a_part_of_the_image():
   crop = apply("random_crop(8)", pixels)
   windows = np.lib.stride_tricks.sliding_window_view(pixels, (8, 8, 3))
   assert (windows[:, :, 0] == crop).all((-1, -2, -3)).any()
+
+
+def test_png_is_cropped_and_resized_op_by_op():
+  pixels = picture(90, 70)
+  for seed in range(20):
+    rng = np.random.default_rng(seed)
+    crop = preprocess.random_resized_crop(40, 0.2)(pixels, rng)
+    expected = preprocess.flip_lr()(crop, rng)
+    text = "decode|random_resized_crop(40, min_area=0.2)|flip_lr"
+    np.testing.assert_array_equal(apply(text, encoded(pixels), seed), expected)
+
+
+def test_evaluation_is_exact():
+  photo = Image.fromarray(picture(300, 400)).resize((640, 480))
+  data = encoded(np.asarray(photo), "JPEG")
+  with Image.open(io.BytesIO(data)) as image:
+    expected = image.resize((448, 448), Image.Resampling.BILINEAR)
+  np.testing.assert_array_equal(apply("decode|resize(448)", data), expected)
 
 
 def test_half_of_the_images_are_mirrored():

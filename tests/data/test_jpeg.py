@@ -1,0 +1,231 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import jpeg, preprocess
+from causal_mlr_jax.data.emoji import package_file
+from causal_mlr_jax.data.image_ops import Box, sampled
+
+FLOWER = ("sklearn", "datasets/images/flower.jpg")
+ASTRONAUT = ("skimage", "data/astronaut.png")
+SEEDS = range(60)
+
+
+def photograph(name=FLOWER, size=(640, 480)):
+  with Image.open(package_file(*name)) as image:
+    return image.convert("RGB").resize(size)
+
+
+def encoded(image, **options):
+  buffer = io.BytesIO()
+  options = {"format": "JPEG", "quality": 90} | options
+  image.save(buffer, **options)
+  return buffer.getvalue()
+
+
+def ramp(height, width):
+  """Returns an image whose red says the row and whose green the column."""
+  rows = np.linspace(20, 230, height)[:, None] + np.zeros(width)
+  columns = np.linspace(20, 230, width) + np.zeros(height)[:, None]
+  pixels = np.stack([rows, columns, 0 * rows + 128], -1)
+  return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def one_by_one(data, size, seed):
+  rng = np.random.default_rng(seed)
+  image = preprocess.decode()(data, rng)
+  for op in (preprocess.random_resized_crop(size), preprocess.flip_lr()):
+    image = op(image, rng)
+  return image, rng.random()
+
+
+def fused(data, size, seed):
+  rng = np.random.default_rng(seed)
+  op = preprocess.parse(f"decode|random_resized_crop({size})|flip_lr")
+  return op(data, rng), rng.random()
+
+
+def differences(data, size, seeds=SEEDS):
+  """Returns the mean absolute difference for each seed."""
+  found = []
+  for seed in seeds:
+    got, after = fused(data, size, seed)
+    expected, expected_after = one_by_one(data, size, seed)
+    assert got.shape == expected.shape == (size, size, 3)
+    assert got.dtype == np.uint8
+    assert after == expected_after
+    found.append(np.abs(got.astype(int) - expected).mean())
+  return np.array(found)
+
+
+@pytest.mark.parametrize("name", [FLOWER, ASTRONAUT])
+@pytest.mark.parametrize(("size", "mean"), [(224, 1.6), (448, 0.6)])
+def test_photographs_come_out_as_by_the_single_ops(name, size, mean):
+  found = differences(encoded(photograph(name)), size)
+  assert found.mean() < mean
+  assert found.max() < 4
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_other_qualities_come_out_as_by_the_single_ops(quality):
+  assert differences(encoded(photograph(), quality=quality), 224).mean() < 1.6
+
+
+@pytest.mark.parametrize("size", [300, 224, 100, 40, 17])
+def test_the_crop_is_the_same_at_every_scale(size):
+  data = encoded(ramp(480, 640), quality=100, subsampling=0)
+  for seed in SEEDS:
+    got, _ = fused(data, size, seed)
+    expected, _ = one_by_one(data, size, seed)
+    # Half a pixel of the result would be 0.5 * 210 / 480 * the scale.
+    error = np.abs(got.astype(float) - expected)[2:-2, 2:-2].mean()
+    assert error < 0.6
+
+
+@given(
+  top=st.integers(0, 470),
+  left=st.integers(0, 630),
+  height=st.integers(1, 480),
+  width=st.integers(1, 640),
+  size=st.integers(1, 300),
+)
+def test_a_window_is_never_enlarged_from_a_smaller_one(
+  top, left, height, width, size
+):
+  box = Box(top, left, min(height, 480 - top), min(width, 640 - left))
+  data = encoded(ramp(480, 640))
+  window = jpeg.decode_window(data, jpeg.read_frame(data), box, size)
+  assert window.shrink == 1 or min(box.height, box.width) >= (
+    window.shrink * size
+  )
+  assert window.image.shape[0] * window.shrink >= box.top + box.height
+  assert window.image.shape[1] * window.shrink >= box.left + box.width
+
+
+@pytest.mark.parametrize(
+  "options",
+  [
+    {"subsampling": 0},
+    {"subsampling": 1},
+    {"subsampling": 2},
+    {"restart_marker_blocks": 3},
+    {"optimize": True},
+    {"progressive": True},
+  ],
+)
+@pytest.mark.parametrize("bottom", [1, 15, 16, 17, 250, 479, 480])
+def test_what_is_above_the_end_is_as_in_the_whole(options, bottom):
+  data = encoded(photograph(), **options)
+  frame = jpeg.read_frame(data)
+  assert frame[:2] == (480, 640)
+  # Larger than the window, so that no colour is interpolated more coarsely.
+  window = jpeg.decode_window(data, frame, Box(0, 0, bottom, 640), 700)
+  assert window.blurred
+  whole = preprocess.decode()(data, None)
+  np.testing.assert_array_equal(window.image[:bottom], whole[:bottom])
+  stored = len(window.image)
+  assert stored == (480 if "progressive" in options else frame_rows(bottom))
+
+
+def frame_rows(bottom):
+  return min(480, bottom // 16 * 16 + 16)
+
+
+def test_a_blur_in_the_coefficients_is_near_that_of_the_pixels():
+  data = encoded(photograph(ASTRONAUT), quality=75, subsampling=0)
+  frame, box = jpeg.read_frame(data), Box(0, 0, 480, 480)
+  assert len(frame.tables_at) == 2
+
+  def pixels(frame, blurred):
+    window = jpeg.decode_window(data, frame, box, 260)
+    assert window.blurred == (frame.tables_at > ())
+    return sampled(window.image, box, 260, blurred=blurred).astype(int)
+
+  plain = frame._replace(tables_at=())
+  target, sharp = pixels(plain, blurred=False), pixels(plain, blurred=True)
+  error = np.abs(pixels(frame, blurred=True) - target).mean()
+  assert error < 0.6 * np.abs(sharp - target).mean()
+
+
+def test_an_image_far_too_large_for_its_crop_is_blurred_in_pixels():
+  data = encoded(photograph(size=(1600, 1200)))
+  assert differences(data, 24, range(20)).mean() < 4
+
+
+def test_grey_images_become_colour():
+  data = encoded(photograph().convert("L"))
+  assert jpeg.read_frame(data) is not None
+  got, _ = fused(data, 224, 0)
+  np.testing.assert_array_equal(got[..., 0], got[..., 2])
+  assert differences(data, 224, range(10)).mean() < 1.6
+
+
+@pytest.mark.parametrize(
+  "data",
+  [
+    encoded(photograph().convert("CMYK")),
+    encoded(photograph(size=(80, 60)), format="PNG"),
+    encoded(photograph().convert("CMYK"), progressive=True),
+    encoded(photograph()) + b"trailing bytes",
+  ],
+  ids=["cmyk", "png", "progressive cmyk", "trailing bytes"],
+)
+def test_what_is_left_to_pillow_is_done_by_the_single_ops(data):
+  assert jpeg.read_frame(data) is None
+  assert differences(data, 50, range(10)).max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (17, 9)])
+def test_tiny_and_narrow_images(size):
+  data = encoded(photograph(size=size), quality=100, subsampling=0)
+  assert differences(data, 20, range(20)).mean() < 6
+
+
+def test_two_images_do_not_share_memory():
+  first, _ = fused(encoded(photograph()), 224, 3)
+  before = first.copy()
+  fused(encoded(photograph(ASTRONAUT)), 224, 3)
+  np.testing.assert_array_equal(first, before)
+
+
+def with_size(data, height, width):
+  at = jpeg.read_frame(data).height_at
+  new = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+  return data[:at] + new + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+  ("data", "words"),
+  [
+    (encoded(photograph())[:20_000], "truncated"),
+    (encoded(photograph())[:300], "(?i)truncated"),
+    (b"\xff\xd8\xff\xd9", "cannot identify|truncated"),
+    (b"", "0 bytes"),
+    (b"<html>not an image</html>", "begin with b'<html>no'"),
+    (with_size(encoded(photograph()), 60_000, 60_000), "decompression bomb"),
+    (with_size(encoded(photograph()), 0, 640), "cannot be decoded"),
+  ],
+  ids=["half", "header", "markers", "empty", "page", "bomb", "no height"],
+)
+def test_what_is_no_image_is_one_clear_error(data, words):
+  with pytest.raises(UserError, match=words):
+    fused(data, 224, 0)
+
+
+@given(data=st.data())
+def test_damage_is_an_error_or_an_image(data):
+  good = encoded(photograph(size=(64, 48)))
+  damaged = bytearray(good)
+  for _ in range(data.draw(st.integers(1, 4))):
+    at = data.draw(st.integers(0, len(good) - 3))
+    damaged[at] = data.draw(st.integers(0, 255))
+  try:
+    got, _ = fused(bytes(damaged), 20, 0)
+  except UserError:
+    return
+  assert got.shape == (20, 20, 3)
