@@ -7,6 +7,8 @@ is locked: a key that is not here is an error.
 
 import ml_collections
 
+from configs.choices import BACKBONES, LOSSES
+
 # One line a method: the fields of its `Head`, see `methods/<name>.py`.
 METHODS = {
   "baseline": {"pooling": "gap"},
@@ -99,43 +101,6 @@ METHODS = {
   },
 }
 
-# The fields of each loss, no two the same; see `losses/<name>.py`.
-LOSSES = {
-  "binary_cross_entropy": {},
-  "asymmetric": {
-    "gamma_positive": 0.0,
-    "gamma_negative": 2.0,
-    "clip": 0.0,  # shift of the probability of negatives
-    "focusing_gradient": False,
-    "eps": 0.0,  # published programs clamp probabilities at 1e-5 or 1e-8
-    "clamp_above": False,
-  },
-  "focal": {"alpha": 0.25, "gamma": 2.0},
-}
-
-# The fields of each `Backbone`, see `backbones/<name>.py`; fields of the same
-# name are the same.
-BACKBONES = {
-  "resnet": {
-    "depth": 50,  # 18 | 101
-    "stage_sizes": (),  # blocks a stage; () takes those of the depth
-    "block": "",  # basic | bottleneck; '' takes that of the depth
-    "width": 64,
-    "stem": "imagenet",  # small | tiny
-    "frozen_batch_norm": False,
-  },
-  "efficientnet_lite": {"variant": "lite0", "frozen_batch_norm": False},
-  "beit3": {
-    "size": "base",  # large
-    "embed_dim": 0,  # this and the next three: 0 takes that of the size
-    "num_layers": 0,
-    "num_heads": 0,
-    "hidden": 0,
-    "patch_size": 16,
-    "final_norm": True,  # False for files without: `_in1k`, VQA, timm
-  },
-}
-
 
 def choice(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
   """Returns a section with the fields of every row of a table.
@@ -153,7 +118,9 @@ def named(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
     # The file may exist and have no line here, so both places are named.
     from causal_mlr_jax.core.lookup import unknown_name
 
-    raise unknown_name(f"{kind} (a line of configs/common.py)", name, table)
+    raise unknown_name(
+      f"{kind} (a line of configs/common.py or choices.py)", name, table
+    )
   return ml_collections.ConfigDict({"name": name} | table[name])
 
 
@@ -227,27 +194,8 @@ def get_config(
     }
   )
   config.confounders = confounders()
-  # Another data set to test on, on the labels that both have; see `data`.
-  config.transfer = ml_collections.ConfigDict(
-    {
-      "name": "",  # '' does not
-      "variant": "default",
-      "dir": "data_dir",
-      "manual_dir": "",
-      "options": ml_collections.ConfigDict(),
-      "max_bad_images": 0,
-      "test_splits": ("test",),
-      "loose": False,  # also labels that are only close
-    }
-  )
-  # Of --mode=audit; 0.1 is the published threshold for DeepFashion.
-  config.audit = ml_collections.ConfigDict(
-    {
-      "train_percent": 80,  # of the training images, for its classifier
-      "threshold": 0.2,  # part of a label's images that a context must share
-      "num_pairs": 20,
-    }
-  )
+  config.transfer = transfer()
+  config.audit = audit()
   config.train = train()
   config.evaluate = ml_collections.ConfigDict(
     {
@@ -259,6 +207,33 @@ def get_config(
     }
   )
   return config
+
+
+def transfer() -> ml_collections.ConfigDict:
+  """Returns the section of another data set to test on; keys as of `data`."""
+  return ml_collections.ConfigDict(
+    {
+      "name": "",  # '' does not
+      "variant": "default",
+      "dir": "data_dir",
+      "manual_dir": "",
+      "options": ml_collections.ConfigDict(),
+      "max_bad_images": 0,
+      "test_splits": ("test",),
+      "loose": False,  # also labels that are only close
+    }
+  )
+
+
+def audit() -> ml_collections.ConfigDict:
+  """Returns the section of --mode=audit; DeepFashion was published with 0.1."""
+  return ml_collections.ConfigDict(
+    {
+      "train_percent": 80,  # of the training images, for its classifier
+      "threshold": 0.2,  # part of a label's images that a context must share
+      "num_pairs": 20,
+    }
+  )
 
 
 def data() -> ml_collections.ConfigDict:
