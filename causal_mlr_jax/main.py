@@ -30,13 +30,22 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
-  ["train", "prepare", "audit", "confounders", "import", "evaluate"],
+  [
+    "train",
+    "prepare",
+    "audit",
+    "confounders",
+    "import",
+    "evaluate",
+    "effects",
+  ],
   "train: everything, prepare data, confounders, train, evaluate, report. "
   "prepare: check and convert the data set, and stop. "
   "audit: find the labels that lean on a context, and stop. "
   "confounders: prepare data and confounders, and stop. "
   "import: make a checkpoint of the weights in --config.init_from, and stop. "
-  "evaluate: score the best checkpoint of the workdir and report.",
+  "evaluate: score the best checkpoint of the workdir and report. "
+  "effects: measure which labels raise which others, and what scores lean on.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",

@@ -11,8 +11,15 @@ import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
-from causal_mlr_jax import audit, first_stage, side_inputs, stages, transfer
-from causal_mlr_jax.confounders import build as confounders_lib
+from causal_mlr_jax import (
+  audit,
+  confounder_inputs,
+  effects,
+  first_stage,
+  side_inputs,
+  stages,
+  transfer,
+)
 from causal_mlr_jax.context import Context
 from causal_mlr_jax.core import files, lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
@@ -29,7 +36,17 @@ from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights import init_from
 from causal_mlr_jax.workdir import Workdir, as_json
 
-MODES = ("train", "prepare", "audit", "confounders", "import", "evaluate")
+MODES = (
+  "train",
+  "prepare",
+  "audit",
+  "confounders",
+  "import",
+  "evaluate",
+  "effects",
+)
+# They work on a trained run: of data and side inputs, they need the same.
+ON_A_RUN = ("evaluate", "effects")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
 
@@ -56,7 +73,8 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   folder.check(config)
   with folder.locked():
     context = Context(config, folder, mesh, method, {})
-    dataset = stages.prepare_data(context, mode)
+    needs = "evaluate" if mode in ON_A_RUN else mode
+    dataset = stages.prepare_data(context, needs)
     target = transfer.prepare(context) if transfer.is_set(config) else None
     if mode == "prepare":
       show_data(config, dataset)
@@ -71,11 +89,12 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
       return
     folder.check_data(dataset)
     folder.save_config(config)
-    inputs = side_inputs.prepare(context, dataset, mode)
+    inputs = side_inputs.prepare(context, dataset, needs)
     parts = stages.make_parts(context, dataset, inputs)
     folder.save_parameters(parts.state.params)
-    if mode == "import":
-      import_weights(context, dataset, inputs, parts)
+    no_report = {"import": import_weights, "effects": effects.run}
+    if mode in no_report:
+      no_report[mode](context, dataset, inputs, parts)
       return
     if mode == "train":
       stages.train(context, dataset, inputs, parts)
@@ -106,7 +125,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
     size = config[section].batch_size
     parallel.check_divides(f"{section}.batch_size", size, mesh)
   if "confounders" in method.NEEDS:
-    confounders_lib.check(config.confounders, mesh)
+    confounder_inputs.check(config, mesh)
   if "label_state" in method.NEEDS:
     known_label_state(config.method.known_labels)
   if hasattr(method, "first_stage"):
@@ -116,6 +135,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
       "evaluate.metric", config.evaluate.metric, HEADLINES
     )
   audit.check(config)
+  effects.check(config)
   transfer.check(config)
   init_from.check(config)
   return method
@@ -137,8 +157,10 @@ def check_mode(
       f"The method {config.method.name!r} needs no confounders, so "
       "--mode=confounders has nothing to make; --mode=train trains it."
     )
-  if mode == "evaluate":
+  if mode in ON_A_RUN:
     folder.need_checkpoint()
+  if mode == "effects":
+    effects.split_of(config)
   if mode == "import":
     if not config.init_from:
       raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
 import jax
@@ -10,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from causal_mlr_jax import backbones, first_stage, stages
-from causal_mlr_jax.confounders import build as confounders_lib
+from causal_mlr_jax.confounder_inputs import prepare as prepare_confounders
 from causal_mlr_jax.context import Context, timed
-from causal_mlr_jax.core import files, parallel, progress
+from causal_mlr_jax.core import files, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.types import Cooccurrence, Tree
@@ -21,7 +20,7 @@ from causal_mlr_jax.data import side_inputs as from_labels
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training.model import training_needs
 from causal_mlr_jax.training.prototypes import label_prototypes
-from causal_mlr_jax.weights import initial, published
+from causal_mlr_jax.weights import published
 from causal_mlr_jax.workdir import as_json
 
 COUNTS, EMBEDDINGS = "cooccurrence.npz", "label_embeddings.npz"
@@ -49,6 +48,7 @@ def prepare(context: Context, dataset: Dataset, mode: str) -> stages.SideInputs:
     share = built.context_share
     train_extras["context_share"] = lambda index, labels, rng: share[index]
     provenance["confounders"] = built.provenance["fingerprint"]
+    provenance["confounders of"] = built.provenance["images"]
   if {"cooccurrence", "label_embeddings"} & set(needs):
     side |= _from_training_labels(context, dataset, needs, provenance)
   if "biased_pairs" in needs:
@@ -207,63 +207,3 @@ def _prototypes(
     files.write_arrays(path, prototypes=prototypes, step=np.int64(first.step))
   parallel.barrier("label prototypes")
   return prototypes
-
-
-def prepare_confounders(
-  context: Context, dataset: Dataset, mode: str
-) -> confounders_lib.Built:
-  """Builds the confounders unless they are there."""
-  config, section = context.config, context.config.confounders
-  with timed(context, "confounders"):
-    weights = initial.source(section.backbone)
-    key = confounders_lib.fingerprint_of(
-      section,
-      dataset,
-      config.data.train_split,
-      config.data.preprocess_evaluate,
-      weights,
-    )
-    built = confounders_lib.load(context.workdir.confounders, section.prior)
-    if built is not None and built.provenance["fingerprint"] != key:
-      progress.say("confounders: made from other inputs, building them anew")
-      built = None
-    if built is None:
-      if mode == "evaluate":
-        raise UserError(
-          f"The method {config.method.name!r} needs confounders, and "
-          f"{context.workdir.confounders} has none that fit; make them with "
-          "--mode=confounders, or train with --mode=train."
-        )
-      built = _build_confounders(context, dataset, weights, key)
-  return built
-
-
-def _build_confounders(
-  context: Context, dataset: Dataset, weights: str, key: str
-) -> confounders_lib.Built:
-  """Builds confounders in the data folder's cache and copies them here."""
-  config, section = context.config, context.config.confounders
-  folder = pathlib.Path(config.data.dir).expanduser().absolute()
-  cache = folder / "confounders" / key
-  built = confounders_lib.load(cache, section.prior)
-  if built is None:
-    confounders_lib.build(
-      section,
-      dataset,
-      config.data.train_split,
-      config.data.preprocess_evaluate,
-      initial.frozen_variables(section.backbone, section.image_size),
-      context.mesh,
-      cache,
-      {
-        "fingerprint": key,
-        "weights": weights,
-        "data": dataset.fingerprint,
-        "config": as_json(section),
-      },
-    )
-    built = confounders_lib.load(cache, section.prior)
-  if jax.process_index() == 0:
-    confounders_lib.copy(cache, context.workdir.confounders)
-  parallel.barrier("confounders")
-  return built

@@ -80,13 +80,13 @@ def open_data(
   for split in splits:
     dataset_lib.parse_split(split)  # before data are prepared for long
   builder = dataset_lib.find_builder(section)
-  if not dataset_lib.is_prepared(builder) and may_prepare:
-    progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
+  if may_prepare:
     # Of several processes the first one does it; the others, and this one,
     # then look at what is there.
-    if jax.process_index() == 0:
-      dataset_lib.prepare(builder)
-    parallel.barrier("data")
+    with parallel.together():
+      if jax.process_index() == 0 and not dataset_lib.is_prepared(builder):
+        progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
+        dataset_lib.prepare(builder)
     builder = dataset_lib.find_builder(section)
   dataset = dataset_lib.open_prepared(builder)
   for split in splits:

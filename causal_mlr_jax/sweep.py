@@ -110,7 +110,7 @@ def dry_run(plan: Plan) -> None:
   names: dict[pathlib.Path, list[str]] = {}
   for row, runs in plan.rows:
     if not runs:
-      print(f"{'left out':9} {row.name}: {sweep_plan.lacks(row)}")
+      print(f"{'left out':9} {row.name}: {sweep_plan.lacks(row, plan.config)}")
     for run in runs.values():
       names.setdefault(run.folder, []).append(row.name)
   states = [sweep_runs.state_of(run) for run in plan.runs]

@@ -27,7 +27,8 @@ class Plan(NamedTuple):
     source: of the configurations.
     config: of the first row, for what all rows share.
     folder: of the whole.
-    rows: the rows and their runs by seed, none where weights are missing.
+    rows: the rows and their runs by seed, none where weights or images are
+      missing.
     runs: each run once, those of this shard, first seed first.
   """
 
@@ -54,9 +55,17 @@ def make_plan(
     UserError: no such table or row, or a configuration that cannot be.
   """
   table = sweep_tables.find(name)
+  selected = sweep_tables.select(table, row_names)
+  _, config = sweep_runs.resolve(source, selected[0].method)
+  found = workdir.as_json(config)
   rows = tuple(
-    (row, _runs(row, source, seeds, folder / "runs"))
-    for row in sweep_tables.select(table, row_names)
+    (
+      row,
+      {}
+      if lacks(row, found)
+      else sweep_runs.make(row, source, seeds, folder / "runs"),
+    )
+    for row in selected
   )
   runs: dict[pathlib.Path, Run] = {}
   for seed in seeds:  # every row is there before any has all of its seeds
@@ -64,21 +73,18 @@ def make_plan(
       if own:
         runs.setdefault(own[seed].folder, own[seed])
   mine = tuple(runs.values())[shard[0] :: shard[1]]
-  _, config = sweep_runs.resolve(source, rows[0][0].method)
-  found = workdir.as_json(config)
   return Plan(name, table, source, found, folder, rows, mine)
 
 
-def _runs(
-  row: Row, source: Source, seeds: Sequence[int], folder: pathlib.Path
-) -> dict[int, Run]:
-  return {} if lacks(row) else sweep_runs.make(row, source, seeds, folder)
+def lacks(row: Row, config: Mapping[str, Any]) -> str:
+  """Returns which weights or images a row lacks, '' if none.
 
-
-def lacks(row: Row) -> str:
-  """Returns which weights a row lacks, '' if none."""
+  Args:
+    row: of a table.
+    config: of the sweep, as JSON sees it.
+  """
   if not row.weights:
-    return ""
+    return sweep_tables.lacks_target(row, config)
   try:
     pretrained.source(row.weights)
   except UserError:
@@ -105,14 +111,14 @@ def _aggregate(plan: Plan) -> dict[str, Any]:
       aggregate.Row(
         row.name,
         {seed: run.folder for seed, run in runs.items()},
-        lacks(row),
+        lacks(row, plan.config),
         paper.get(row.name, NO_NUMBERS),
         row.x,
       )
       for row, runs in plan.rows
     ],
     plan.config["evaluate"]["metric"],
-    sweep_tables.tested_split(plan.config),
+    sweep_tables.split_of(plan.table, plan.config),
     table=plan.name,
     title=plan.table.title,
     source=plan.table.source,

@@ -108,6 +108,9 @@ def make(
     UserError: as `resolve`.
   """
   values = dict(row.overrides)
+  if row.on_validation:
+    _, own = resolve(source, row.method)
+    values["data.test_splits"] = (own.data.validation_split,)
   if row.sizes_of:
     _, own = resolve(source, row.method)
     _, other = resolve(source, row.sizes_of)
@@ -119,7 +122,7 @@ def make(
   settings = [f"--config.{key}={value}" for key, value in values.items()]
   argv, config = resolve(source, row.method, settings)
   found = workdir.as_json(config)
-  name = f"{row.method}-{fingerprint(config=_identity(found))}"
+  name = f"{row.method}-{fingerprint(config=_identity(workdir.lasting(found)))}"
   return {
     seed: Run(
       folder / f"{name}-{seed}",

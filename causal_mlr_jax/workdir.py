@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
 import pathlib
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import ml_collections
 from clu import parameter_overview
 
-from causal_mlr_jax.core import files, progress
+from causal_mlr_jax.core import files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 
-# Where the data lie may change; that they are the same is checked apart.
-MAY_DIFFER = tuple(
-  f"config.{section}.{key}"
-  for section in ("data", "transfer")
-  for key in ("dir", "manual_dir", "max_bad_images")
+# Where the data lie may change; that they are the same is checked apart. And
+# what is measured on a trained run, as a whole section.
+MAY_DIFFER = (
+  *(
+    f"config.{section}.{key}"
+    for section in ("data", "transfer")
+    for key in ("dir", "manual_dir", "max_bad_images")
+  ),
+  "config.effects",
 )
 
 
@@ -107,23 +112,25 @@ class Workdir:
     Raises:
       UserError: another process holds it.
     """
-    if jax.process_index() > 0:
-      yield  # the first process holds it for all
-      return
-    with (self.path / "lock").open("a+") as file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        raise UserError(
-          f"The workdir {self.path} is in use by {holder}; wait for it, stop "
-          "it, or set another --workdir."
-        ) from None
-      file.truncate(0)
-      file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-      file.flush()
+    with contextlib.ExitStack() as held:
+      with parallel.together():
+        if jax.process_index() == 0:  # it holds the folder for all
+          self._lock(held.enter_context((self.path / "lock").open("a+")))
       yield
+
+  def _lock(self, file: TextIO) -> None:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      file.seek(0)
+      holder = file.read().strip() or "another process"
+      raise UserError(
+        f"The workdir {self.path} is in use by {holder}; wait for it, stop "
+        "it, or set another --workdir."
+      ) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
 
   def save_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration, unless it is there."""
@@ -183,16 +190,39 @@ def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
   return json.loads(config.to_json_best_effort())
 
 
+def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a configuration without later keys that change nothing in it.
+
+  A run that was started before there were these keys has their neutral
+  values: its folder stays its own.
+
+  Args:
+    config: whole, as JSON sees it.
+  """
+  found = copy.deepcopy(dict(config))
+  section, method = found.get("confounders", {}), found.get("method", {})
+  if section.get("data", "source") == "source":
+    for key in ("data", "target_splits"):
+      section.pop(key, None)
+  if not method.get("learn_confounders", False):
+    method.pop("learn_confounders", None)
+  return found
+
+
 def differences(
   old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "config"
 ) -> list[str]:
-  """Returns a line for each key whose value differs."""
+  """Returns a line for each key whose value differs and may not."""
   lines = []
+  if prefix == "config":
+    old, new = lasting(old), lasting(new)
   for key in sorted(old.keys() | new.keys()):
     a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
     name = f"{prefix}.{key}"
+    if name in MAY_DIFFER:
+      continue
     if isinstance(a, Mapping) and isinstance(b, Mapping):
       lines += differences(a, b, name)
-    elif a != b and name not in MAY_DIFFER:
+    elif a != b:
       lines.append(f"{name}: {a!r} there, {b!r} here")
   return lines

@@ -93,11 +93,12 @@ METHODS = {
     "input_projection": True,
     "intervention": "post_norm",  # linear | post_norm_ffn | pre_norm
     "expectation": "auto",  # vmapped | scan | closed_form
-    "adjustment": "prior",  # posterior
+    "adjustment": "offset",  # prior | posterior
     "queries": "shared",  # own
     "fusion": "mean_probability",  # mean_logit | max | decoupled | causal
     "decoupled_weight": 1.0,  # of the decoupled head's loss
     "causal_weight": 1.0,  # of the causal head's loss
+    "learn_confounders": False,  # train the centres with the rest
   },
 }
 
@@ -196,6 +197,7 @@ def get_config(
   config.confounders = confounders()
   config.transfer = transfer()
   config.audit = audit()
+  config.effects = effects()
   config.train = train()
   config.evaluate = ml_collections.ConfigDict(
     {
@@ -236,6 +238,16 @@ def audit() -> ml_collections.ConfigDict:
   )
 
 
+def effects() -> ml_collections.ConfigDict:
+  """Returns the section of --mode=effects."""
+  return ml_collections.ConfigDict(
+    {
+      "split": "",  # of the images, or a part of one; '': the first test split
+      "max_images": 1000,  # that are drawn anew, or asked about every label
+    }
+  )
+
+
 def data() -> ml_collections.ConfigDict:
   """Returns the section of the data set."""
   return ml_collections.ConfigDict(
@@ -262,6 +274,13 @@ def confounders() -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict(
     {
       "kind": "kmeans",  # random | early | label
+      # Which images they are made from: source, those of training; target,
+      # those that are tested on; both. The last two LOOK AT THE TEST IMAGES,
+      # though not at their labels: results are those of a transductive use.
+      # In 'both' the larger set weighs more.
+      "data": "source",
+      # The splits tested on, where `transfer.name` names no other data set.
+      "target_splits": (),
       "num": 80,  # K; 'label' takes one a label
       "prior": "share",  # P(c): the cluster's share of positions | uniform
       "backbone": backbone("efficientnet_lite", "efficientnet_lite0"),
@@ -269,7 +288,7 @@ def confounders() -> ml_collections.ConfigDict:
       "early_layer": "stage2",  # the same for kind 'early'
       "image_size": 224,  # images are resized to it on the device
       "batch_size": 128,  # of feature extraction, global
-      "max_positions": 500_000,  # of the training set, drawn at random
+      "max_positions": 500_000,  # of all images together, drawn at random
       "max_iterations": 50,  # of Lloyd's algorithm
       "tolerance": 1e-4,  # relative drop of inertia that ends it
       "seed": 0,

@@ -58,6 +58,8 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     preprocess_evaluate="decode",
   )
   config.confounders.update(image_size=128, num=80)
+  # Read by confounders.data='target' and 'both' alone.
+  config.confounders.target_splits = ("test_shifted",)
   config.train.update(
     batch_size=32,
     epochs=EPOCHS - FIRST_EPOCHS * (method in TWO_STAGES),

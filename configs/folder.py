@@ -1,6 +1,6 @@
 r"""Your own images and labels, with EfficientNet-Lite0 at 224 pixels.
 
-  python -m causal_mlr_jax.main --config=configs/folder.py:METHOD \
+  python -m causal_mlr_jax.main --config=configs/folder.py:METHOD[,light] \
     --config.data.manual_dir=DIR --workdir=WORKDIR
 
 METHOD is a key of `common.METHODS`, `causal` by default. DIR holds one of
@@ -22,10 +22,15 @@ in the file, 15 in 100 images are drawn for validation and as many for test. For
 Exclusive and Co-occur name labels and the context that they lean on:
 --config.data.options.biased_pairs="('bicycle<-person',)".
 
-The settings are for some hundreds to some ten thousands of images: pre-trained
+The settings are for some tens to some ten thousands of images: pre-trained
 weights, which come in a package, whose statistics are kept and which learn at a
-tenth of the head's rate. Nothing here was tuned on any data set, so try other
-values of `train.learning_rate` and `train.epochs` first.
+tenth of the head's rate, and small batches, so that few images still make for
+enough steps. FIGURES
+
+`METHOD,light` is for a machine without a GPU: images of 128 pixels, a third of
+the time and of the memory; small objects are lost first. Nothing here was tuned
+on any data set, so try other values of `train.learning_rate` and `train.epochs`
+first.
 """
 
 import ml_collections
@@ -33,13 +38,19 @@ import ml_collections
 from causal_mlr_jax.data.builders import folder
 from configs import common, recipes
 
+# Of `light`, in pixels: of the images, and of their shorter side before they
+# are cropped to it.
+SIZE, LARGER = 128, 146
 
-def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+
+def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `common.METHODS`.
+    argument: a key of `common.METHODS`, and after a comma 'full' (the default)
+      or 'light'.
   """
+  method, _, size = argument.partition(",")
   config = common.get_config(method, "efficientnet_lite")
   config.backbone.update(
     pretrained="efficientnet_lite0", frozen_batch_norm=True
@@ -48,11 +59,24 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   config.data.options = ml_collections.ConfigDict(folder.OPTIONS)
   recipes.random_resized(config)
   config.train.update(
-    batch_size=32,
+    batch_size=16,  # 42 training images make 2 or 3 steps an epoch
     epochs=20.0,
+    learning_rate=3e-4,
     learning_rate_rules=recipes.SLOW_BACKBONE,
     ema_decay=0.99,  # at 0.9997 a training so short would not show
   )
-  config.evaluate.update(batch_size=32, every_epochs=1.0)
-  config.confounders.batch_size = 32
+  config.evaluate.update(batch_size=16, every_epochs=2.0)
+  config.confounders.batch_size = 16
+  if size == "light":
+    config.data.update(
+      preprocess_train=f"decode|random_resized_crop({SIZE})|flip_lr",
+      preprocess_evaluate=(
+        f"decode|resize_small({LARGER})|central_crop({SIZE})"
+      ),
+    )
+    config.confounders.image_size = SIZE
+  elif size not in ("", "full"):
+    from causal_mlr_jax.core.lookup import unknown_name
+
+    raise unknown_name("size of images", size, ("full", "light"))
   return config

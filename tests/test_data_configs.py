@@ -1,5 +1,7 @@
 """The configurations of data sets from official files, and of own images."""
 
+import cv2
+import numpy as np
 import pytest
 
 from causal_mlr_jax.core import lookup
@@ -46,3 +48,18 @@ def test_what_differs_for_deepfashion():
   assert "448" in deepfashion.get_config("q2l").data.preprocess_evaluate
   with pytest.raises(UserError, match="Did you mean 'common'"):
     deepfashion.get_config("q2l,comon")
+
+
+def test_own_images_may_be_small():
+  full, light = folder.get_config("q2l"), folder.get_config("q2l,light")
+  assert light.method.name == "q2l"
+  image = np.zeros((480, 640, 3), np.uint8)
+  data = cv2.imencode(".png", image)[1].tobytes()
+  for config, size in ((full, 224), (light, 128)):
+    assert config.confounders.image_size == size
+    for key in ("preprocess_train", "preprocess_evaluate"):
+      op = preprocess.parse(config.data[key])
+      assert op(data, np.random.default_rng(0)).shape == (size, size, 3)
+  assert folder.get_config("q2l,full").eq_as_configdict(full)
+  with pytest.raises(UserError, match="Did you mean 'light'"):
+    folder.get_config("q2l,lite")

@@ -48,6 +48,14 @@ MISTAKES = {
   "dtype": ([EMOJI, "--config.dtype=float16"], "bfloat16"),
   "schedule": ([EMOJI, "--config.train.schedule=linear"], "one_cycle"),
   "kind": ([EMOJI, "--config.confounders.kind=kmean"], "'kmeans'"),
+  "no target": (
+    [
+      EMOJI,
+      "--config.confounders.data=target",
+      "--config.confounders.target_splits=()",
+    ],
+    "target_splits",
+  ),
   "number": ([EMOJI, "--config.confounders.num=0"], "at least 1"),
   "preprocessing": (
     [EMOJI, "--config.data.preprocess_train=decode|flip"],

@@ -89,6 +89,17 @@ def make_config(name, method, tmp_path, writer, options=None):
   return config
 
 
+def make_transfer_config(method, tmp_path):
+  """From COCO to NUS-WIDE."""
+  config = make_config("coco_to_nus", method, tmp_path, "coco")
+  files = tmp_path / "nus_wide"
+  files.mkdir()
+  options = write_nus_wide(files)
+  config.transfer.update(dir=str(tmp_path / "data"), manual_dir=str(files))
+  config.transfer.options.update(options)
+  return config
+
+
 def train(config, workdir):
   run.run(config.lock(), str(workdir), "train")
   rows = (workdir / "metrics.jsonl").read_text().splitlines()
@@ -122,12 +133,7 @@ def test_from_the_files_to_a_report(name, method, images, labels, tmp_path):
 
 @pytest.mark.slow
 def test_from_coco_to_nus_wide_on_the_shared_labels(tmp_path):
-  config = make_config("coco_to_nus", "q2l", tmp_path, "coco")
-  files = tmp_path / "nus_wide"
-  files.mkdir()
-  options = write_nus_wide(files)
-  config.transfer.update(dir=str(tmp_path / "data"), manual_dir=str(files))
-  config.transfer.options.update(options)
+  config = make_transfer_config("q2l", tmp_path)
   report = train(config, tmp_path / "run")
   assert set(report["metrics"]) == {"test", "nus_wide:test"}
   found = report["metrics"]["nus_wide:test"]

@@ -20,6 +20,12 @@ OPTIONS = {
   "label prototypes": {"confounders.kind": "label"},
   "early": {"confounders.kind": "early", "confounders.prior": "uniform"},
   "random": {"confounders.kind": "random"},
+  "learned": {"method.learn_confounders": True},
+  "of the test images": {"confounders.data": "target"},
+  "of all images, posterior": {
+    "confounders.data": "both",
+    "method.adjustment": "posterior",
+  },
   "BEiT-3 for clustering": {
     "confounders.backbone.name": "beit3",
     "confounders.backbone.pretrained": "beit3.safetensors",

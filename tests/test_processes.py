@@ -1,5 +1,6 @@
 """Processes as a machine treats them: several at once, and killed."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+
+from tests.data import own_folder
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
@@ -29,7 +32,7 @@ FLAGS = [
 ]
 
 
-def start(workdir, data_dir, process=0, processes=1, flags=()):
+def start(workdir, data_dir, process=0, processes=1, flags=(), base=FLAGS):
   slurm = {
     "SLURM_JOB_ID": "61234",
     "SLURM_STEP_NODELIST": "localhost",
@@ -43,7 +46,7 @@ def start(workdir, data_dir, process=0, processes=1, flags=()):
       sys.executable,
       "-m",
       "causal_mlr_jax.main",
-      *FLAGS,
+      *base,
       *flags,
       *more,
       f"--workdir={workdir}",
@@ -142,3 +145,41 @@ def test_a_signal_to_one_of_two_processes_stops_and_saves_both(tmp_path):
   assert stopped[0] == stopped[1]
   assert (workdir / "checkpoints" / stopped[0]).exists()
   assert int(stopped[0]) < 160
+
+
+def end_together(workdir, data_dir, flags, base=FLAGS):
+  """Two processes that one's mistake ends: what each of them said."""
+  processes = [start(workdir, data_dir, i, 2, flags, base) for i in range(2)]
+  try:
+    said = [process.communicate(timeout=90)[0] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  assert [p.returncode for p in processes] == [2, 2], said
+  assert "Traceback" not in "".join(said)
+  assert "an error in process 0" in said[1]
+  return said
+
+
+@pytest.mark.slow
+def test_a_missing_file_ends_both_processes(tmp_path):
+  photos = tmp_path / "photos"
+  photos.mkdir()
+  own_folder.draw(photos)
+  own_folder.write_csv(photos)
+  (photos / own_folder.PATHS[4]).unlink()
+  base = ["--config=configs/folder.py:baseline"]
+  flags = [f"--config.data.manual_dir={photos}", "--mode=prepare"]
+  said = end_together(tmp_path / "run", tmp_path / "data", flags, base)
+  assert f"no file {own_folder.PATHS[4]}" in said[0]
+  assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+@pytest.mark.slow
+def test_a_workdir_in_use_ends_both_processes(tmp_path):
+  workdir = tmp_path / "run"
+  workdir.mkdir()
+  with (workdir / "lock").open("w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    said = end_together(workdir, tmp_path / "data", ["--mode=prepare"])
+  assert "is in use by another process" in said[0]

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from causal_mlr_jax import run as run_lib
-from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables
+from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables, workdir
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.sweep_runs import Source
 
@@ -45,8 +45,8 @@ def test_every_override_is_a_key_and_rows_differ(source):
       at = made.config
       for part in key.split("."):
         at = at[part]
-      assert at == value, key
-    if sweep_plan.lacks(row) == "":
+      assert at == json.loads(json.dumps(value)), key
+    if sweep_plan.lacks(row, made.config) == "":
       found.setdefault(table, {})[row.name] = made.folder.name
   for table, folders in found.items():
     same = 4 - 1 if table == "intervention" else 0  # names of the default
@@ -57,7 +57,7 @@ def test_every_configuration_passes():
   mesh = parallel.make_mesh()
   checked = set()
   for _, row, made in rows(EMOJI):
-    if made.folder in checked or sweep_plan.lacks(row):
+    if made.folder in checked or sweep_plan.lacks(row, made.config):
       continue
     checked.add(made.folder)
     settings = [f for f in made.flags[1:] if "config.seed" not in f]
@@ -70,8 +70,13 @@ def test_the_tables_are_complete():
   names = {name: t.rows for name, t in sweep_tables.TABLES.items()}
   methods = sorted(p.stem for p in (ROOT / "causal_mlr_jax/methods").glob("*"))
   methods = [m for m in methods if not m.startswith("__")]
-  for name in ("methods", "transfer"):
-    assert sorted(row.name for row in names[name]) == methods
+  assert sorted(row.name for row in names["methods"]) == methods
+  *same, target, both = names["transfer"]
+  assert same == list(names["methods"])
+  assert [row.name for row in (target, both)] == [
+    "causal_target",
+    "causal_both",
+  ]
   numbers = [int(row.x) for row in names["clusters"]]
   assert numbers == [1, 5, 20, 40, 60, 80, 100, 200, 500]
   for table in sweep_tables.TABLES.values():
@@ -92,7 +97,86 @@ def test_the_papers_numbers_find_their_data_and_split():
   ):
     _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
     assert sweep_tables.data_name(config) == name
-    assert sweep_tables.tested_split(config) == split
+    assert sweep_tables.split_of(sweep_tables.find("methods"), config) == split
+
+
+def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
+  last, first = map(sweep_tables.find, ("transfer", "methods"))
+  _, config = sweep_runs.resolve(EMOJI, "causal")
+  assert sweep_tables.split_of(last, config) == "test_shifted"
+  assert sweep_tables.split_of(first, config) == "test"
+  _, config = sweep_runs.resolve(Source("configs/coco_to_nus.py"), "causal")
+  assert sweep_tables.split_of(last, config) == "nus_wide:test"
+
+
+def test_rows_that_look_at_the_target_need_one():
+  (both,) = sweep_tables.select(sweep_tables.find("transfer"), ["causal_both"])
+  plain = sweep_tables.Row("causal", "causal")
+  for file, reason in (
+    ("context_emoji", ""),
+    ("coco_to_nus", ""),
+    ("coco_stuff", "target_splits"),
+  ):
+    _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
+    said = sweep_tables.lacks_target(both, config)
+    assert bool(said) == bool(reason)
+    assert reason in said
+    assert sweep_tables.lacks_target(plain, config) == ""
+
+
+def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
+  source = Source("configs/coco_stuff.py")
+  found = sweep_plan.make_plan("transfer", source, (0,), tmp_path)
+  made = {row.name: len(runs) for row, runs in found.rows}
+  assert made["causal_target"] == made["causal_both"] == 0
+  assert made["causal"] == 1
+  sweep_plan.write_table(found)
+  text = (tmp_path / "table_transfer.md").read_text()
+  assert "- causal_target: no images tested on: " in text
+  assert "- causal: not run yet: seed 0" in text
+  emoji = sweep_plan.make_plan("transfer", EMOJI, (0,), tmp_path)
+  assert all(runs for _, runs in emoji.rows)
+  sweep_plan.write_table(emoji)
+  table = json.loads((tmp_path / "table_transfer.json").read_text())
+  assert table["paper_split"] == "test_shifted"
+
+
+def test_later_keys_at_neutral_values_keep_the_folder_of_a_run():
+  _, config = sweep_runs.resolve(EMOJI, "causal")
+  new = workdir.as_json(config)
+  old = json.loads(json.dumps(new))
+  del old["confounders"]["data"], old["confounders"]["target_splits"]
+  del old["method"]["learn_confounders"]
+  assert workdir.differences(old, new) == []
+  for key in ("confounders.data=both", "method.learn_confounders=True"):
+    _, config = sweep_runs.resolve(EMOJI, "causal", [f"--config.{key}"])
+    assert key.split("=")[0] in str(
+      workdir.differences(old, workdir.as_json(config))
+    )
+    assert folder_of("causal", f"--config.{key}") != folder_of()
+  splits = "--config.confounders.target_splits=()"
+  assert folder_of("causal", splits) == folder_of()
+
+
+def test_tuning_sees_no_test_image():
+  rows = sweep_tables.find("tuning").rows
+  made = sweep_runs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
+  assert made["data"]["test_splits"] == ["train[95%:]"]
+  assert rows[0].name == "baseline lr=0.012"
+  assert len(rows) == 12 * 4
+  made = {
+    row.name: sweep_runs.make(row, EMOJI, [100], pathlib.Path())[100].config
+    for row in rows
+  }
+  for config in made.values():
+    assert config["data"]["test_splits"] == [config["data"]["validation_split"]]
+    assert config["transfer"]["name"] == ""
+  rates = {c["train"]["learning_rate"] for c in made.values()}
+  assert rates == {0.0015, 0.003, 0.006, 0.012}
+  first = {
+    made[f"ccd lr={rate:g}"]["first_stage"]["learning_rate"] for rate in rates
+  }
+  assert len(first) == 1
 
 
 def test_decouple_has_the_sizes_of_the_causal_method():
@@ -166,11 +250,11 @@ def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
   section = made.config["confounders"]["backbone"]
   assert (section["name"], section["depth"]) == ("resnet", 101)
   assert section["pretrained"] == row.weights == "pretrained/resnet101.pth"
-  assert sweep_plan.lacks(row)
+  assert sweep_plan.lacks(row, made.config)
   (tmp_path / "pretrained").mkdir()
   (tmp_path / row.weights).write_bytes(b"weights")
   monkeypatch.chdir(tmp_path)
-  assert sweep_plan.lacks(row) == ""
+  assert sweep_plan.lacks(row, made.config) == ""
 
 
 def test_a_report_of_another_configuration_does_not_count(tmp_path):

@@ -1,1 +1,1 @@
-"""Confounders of the training set: features, clusters and their prior."""
+"""Confounders of a set of images: features, clusters and their prior."""

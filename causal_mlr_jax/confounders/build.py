@@ -1,9 +1,9 @@
-"""Builds the confounders of a training set once, and remembers from what."""
+"""Builds confounders once, and remembers from what."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,15 +13,16 @@ import numpy as np
 from jax.sharding import Mesh
 
 from causal_mlr_jax import backbones
+from causal_mlr_jax.confounders import images as images_lib
 from causal_mlr_jax.confounders import kinds
 from causal_mlr_jax.confounders.features import Network, Positions, extract
+from causal_mlr_jax.confounders.images import Images, Split
 from causal_mlr_jax.core import files, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.core.types import Confounders, Tree
-from causal_mlr_jax.data import pipeline
-from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.dataset import parse_split
 
 ARRAYS, PROVENANCE = "confounders.npz", "provenance.json"
 
@@ -31,7 +32,8 @@ class Built(NamedTuple):
 
   Attributes:
     confounders: centres [K, C] and prior [K], numpy.
-    context_share: [examples, K], share of each confounder in each example.
+    context_share: [examples, K], share of each confounder in each example of
+      the training split, whatever images the confounders were made from.
     provenance: what they were made from and how, JSON-able.
   """
 
@@ -44,12 +46,24 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
   """Checks the section `confounders` before anything is computed.
 
   Raises:
-    UserError: an unknown kind, prior or backbone, or a wrong number.
+    UserError: an unknown kind, prior, choice of data or backbone, a wrong
+      number, or prototypes of labels from images without labels.
   """
   if config.kind not in kinds.KINDS:
     raise unknown_name("confounders.kind", config.kind, kinds.KINDS)
   if config.prior not in kinds.PRIORS:
     raise unknown_name("confounders.prior", config.prior, kinds.PRIORS)
+  if config.data not in images_lib.DATA:
+    raise unknown_name("confounders.data", config.data, images_lib.DATA)
+  if config.kind == "label" and config.data != "source":
+    raise UserError(
+      f"confounders.kind='label' with confounders.data={config.data!r}: a "
+      "prototype of a label needs labels, and those of the images tested on "
+      "are not read. Use confounders.data='source', or another kind, such as "
+      "'kmeans'."
+    )
+  for split in config.target_splits:
+    parse_split(split)
   backbones.find(config.backbone.name)
   if config.num < 1:
     raise UserError(
@@ -59,38 +73,32 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
 
 
 def fingerprint_of(
-  config: ml_collections.ConfigDict,
-  dataset: Dataset,
-  split: str,
-  preprocess: str,
-  weights: str,
+  config: ml_collections.ConfigDict, images: Images, weights: str
 ) -> str:
   """Returns the fingerprint of what the confounders are made from.
 
   Args:
     config: the section `confounders`.
-    dataset: the prepared data set.
-    split: the training split.
-    preprocess: of the images, before features are taken.
+    images: that they may be made from.
     weights: identifies the frozen network's weights.
   """
-  # The prior is chosen on reading, the batch size changes nothing.
-  left_out = ("prior", "batch_size")
+  # The prior is chosen on reading, the batch size changes nothing; which
+  # images, `images` knows.
+  left_out = ("prior", "batch_size", "data", "target_splits")
   section = {k: v for k, v in config.to_dict().items() if k not in left_out}
   return fingerprint(
     confounders=section,
-    data=dataset.fingerprint,
-    split=split,
-    preprocess=preprocess,
+    data=images.train.dataset.fingerprint,
+    split=images.train.name,
+    preprocess=images.preprocess,
     weights=weights,
+    **images.identity(),
   )
 
 
 def build(
   config: ml_collections.ConfigDict,
-  dataset: Dataset,
-  split: str,
-  preprocess: str,
+  images: Images,
   backbone_variables: Tree,
   mesh: Mesh,
   directory: pathlib.Path,
@@ -103,17 +111,15 @@ def build(
 
   Args:
     config: the section `confounders`.
-    dataset: the prepared data set.
-    split: the training split.
-    preprocess: of the images, without random choices.
+    images: that they are made from.
     backbone_variables: of the frozen network.
     mesh: from `parallel.make_mesh`.
     directory: where to write.
     provenance: what is known of the sources, among it `fingerprint`.
   """
-  positions = _positions(
-    config, dataset, split, preprocess, backbone_variables, mesh
-  )
+  network = _network(config, backbone_variables)
+  splits = images.chosen()
+  positions = _positions(config, network, splits, images.preprocess, mesh)
   fitted = kinds.fit(
     config.kind,
     positions,
@@ -123,6 +129,11 @@ def build(
     seed=config.seed,
     mesh=mesh,
   )
+  if images.data == "target":
+    train = (images.train,)
+    positions = _positions(config, network, train, images.preprocess, mesh)
+  elif images.data == "both":
+    positions = Positions(*(rows[: images.train.size] for rows in positions))
   if jax.process_index() == 0:
     files.write_arrays(
       directory / ARRAYS,
@@ -134,19 +145,11 @@ def build(
   parallel.barrier("confounders written")
 
 
-def _positions(
-  config: ml_collections.ConfigDict,
-  dataset: Dataset,
-  split: str,
-  preprocess: str,
-  backbone_variables: Tree,
-  mesh: Mesh,
-) -> Positions:
+def _network(
+  config: ml_collections.ConfigDict, backbone_variables: Tree
+) -> Network:
   module = backbones.find(config.backbone.name)
-  batches = pipeline.evaluation_batches(
-    dataset, split, preprocess, config.batch_size
-  )
-  network = Network(
+  return Network(
     backbones.make(config.backbone, None, jnp.float32),
     backbone_variables,
     module.MEAN,
@@ -154,9 +157,23 @@ def _positions(
     config.early_layer if config.kind == "early" else config.layer,
     config.image_size,
   )
-  size = len(dataset.source(split))
+
+
+def _positions(
+  config: ml_collections.ConfigDict,
+  network: Network,
+  splits: Sequence[Split],
+  preprocess: str,
+  mesh: Mesh,
+) -> Positions:
+  """Returns positions of all splits, in their order, `max_positions` in all."""
   return extract(
-    network, batches, size, config.max_positions, config.seed, mesh
+    network,
+    images_lib.batches(splits, preprocess, config.batch_size),
+    sum(split.size for split in splits),
+    config.max_positions,
+    config.seed,
+    mesh,
   )
 
 

@@ -1,4 +1,4 @@
-"""Spatial features of a training set by a frozen network."""
+"""Spatial features of images by a frozen network."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The kinds of confounders of the paper's Table 6.
 
-Each kind turns features of training positions into centres and a share:
+Each kind turns features of positions into centres and a share:
 
   kmeans  K-means over the positions of a deep map; share of each cluster
   early   the same over a map of an early layer

@@ -8,7 +8,8 @@ device, with collectives over `AXIS`, and mapped over all devices by
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -167,3 +168,35 @@ def barrier(name: str) -> None:
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+  """Waits after the block for all processes, and ends all where one failed.
+
+  For what one process does, or may fail in, alone: the others would wait for
+  it until the runtime gives it up, which takes minutes. The block must not
+  wait for other processes itself.
+
+  Raises:
+    UserError: another process failed; the one that did raises its own error.
+  """
+  if jax.process_count() == 1:
+    yield
+    return
+  from jax.experimental import multihost_utils
+
+  own: Exception | None = None
+  try:
+    yield
+  except Exception as error:
+    own = error
+  failed = multihost_utils.process_allgather(np.asarray([own is not None]))
+  if own is not None:
+    raise own
+  if np.any(failed):
+    others = ", ".join(str(i) for i in np.flatnonzero(failed))
+    raise UserError(
+      f"Process {jax.process_index()} stops because of an error in process "
+      f"{others}, whose output says what it was."
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,9 +127,42 @@ class Worlds:
     drawn = self.model(world).sample(count, rng)
     rng = np.random.default_rng((self.seed, number, 1))
     seeds = rng.integers(2**32, size=(count, 2))
-    stuff = np.eye(len(self.scenes), dtype=np.uint8)[drawn.scenes]
-    labels = np.concatenate([drawn.objects, stuff], 1)
+    labels = self._label_vectors(drawn.objects, drawn.scenes)
     return Sample(drawn.objects, drawn.scenes, *seeds.T, labels)
+
+  def changed(
+    self,
+    split: str,
+    index: int,
+    scene: str = "",
+    without: Sequence[str] = (),
+  ) -> Sample:
+    """Returns one image of a split with another scene, or without objects.
+
+    All else stays: the places and looks of the other objects, the distractors
+    and the crop of the photograph, since both seeds do. What an object causes
+    is not followed.
+
+    Args:
+      split: one of `splits`.
+      index: of the image in it.
+      scene: the new one; '' keeps it.
+      without: objects to take out.
+
+    Raises:
+      UserError: no such split, scene or object.
+    """
+    if scene and scene not in self.scenes:
+      raise unknown_name("scene", scene, self.scenes)
+    whole = self._whole(split)
+    one = Sample(*(x[index : index + 1].copy() for x in whole))
+    for name in without:
+      if name not in self.objects:
+        raise unknown_name("object", name, self.objects)
+      one.objects[:, list(self.objects).index(name)] = 0
+    if scene:
+      one.scenes[:] = self.scenes.index(scene)
+    return one._replace(labels=self._label_vectors(one.objects, one.scenes))
 
   @functools.cache  # noqa: B019 (one instance, as long as the program)
   def metadata(self) -> dict[str, Any]:
@@ -151,6 +184,16 @@ class Worlds:
       "split_worlds": {split: row[0] for split, row in self.splits.items()},
       "worlds": {world: self._facts(world) for world in (TRAIN, SHIFTED)},
     }
+
+  @functools.cache  # noqa: B019 (as above)
+  def _whole(self, split: str) -> Sample:
+    return self.sample(split)
+
+  def _label_vectors(
+    self, objects: np.ndarray, scenes: np.ndarray
+  ) -> np.ndarray:
+    stuff = np.eye(len(self.scenes), dtype=np.uint8)[scenes]
+    return np.concatenate([objects, stuff], 1)
 
   def _leaks(self, name: str, shifted: bool) -> tuple[float, ...]:
     """P(object = 1) by scene when no cause is present."""

@@ -151,7 +151,8 @@ def read(
 
 
 def _read_csv(file: pathlib.Path, name: str, problems: Problems) -> Annotated:
-  header, rows = csv_rows.read_table(file)
+  header, lines = csv_rows.read_table(file)
+  rows = list(lines)
   columns = [c for c in header if c not in ("path", "labels", "split")]
   wrong = [
     f"column {c!r} stands there twice"
@@ -172,6 +173,7 @@ def _read_csv(file: pathlib.Path, name: str, problems: Problems) -> Annotated:
   elif not columns:
     wrong.append("neither a column 'labels' nor columns of 0 and 1")
   wrong += ["a column without a name" for c in columns if not c]
+  wrong += _no_marks(header, columns, rows)
   for problem in wrong:
     problems.add(f"{name}:1: {problem}")
   entries = []
@@ -193,6 +195,21 @@ def _read_csv(file: pathlib.Path, name: str, problems: Problems) -> Annotated:
     split = split if split and "split" in row else ""
     entries.append(Entry(row["path"], labels, split, where))
   return Annotated(entries, tuple(columns))
+
+
+def _no_marks(
+  header: list[str], columns: list[str], rows: list[tuple[int, list[str]]]
+) -> Iterator[str]:
+  """Says which columns, at a glance, are not those of labels."""
+  for i, column in enumerate(header):
+    cells = [cells[i].strip() for _, cells in rows if len(cells) > i]
+    # A single row is better named by what is wrong in it.
+    if column in columns and len(cells) > 1 and not {"0", "1"} & set(cells):
+      yield (
+        f"column {column!r} holds {cells[0][:40]!r} and no 0 or 1; expected a "
+        "label with 0 and 1 for its images, or all labels of an image in a "
+        "column 'labels'"
+      )
 
 
 def _ones(

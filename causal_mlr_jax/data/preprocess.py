@@ -23,7 +23,7 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.data import augment, jpeg
+from causal_mlr_jax.data import augment, image_check, jpeg
 from causal_mlr_jax.data.image_ops import (
   Box,
   Factory,
@@ -39,15 +39,17 @@ _LOG_ASPECTS = (np.log(3 / 4), np.log(4 / 3))
 
 
 def decode() -> Op:
-  """Decodes PNG or JPEG bytes to RGB; bytes that are neither a UserError."""
+  """Decodes PNG or JPEG bytes to RGB; bytes that are neither a UserError.
+
+  Transparency is dropped, not laid over a background: a transparent pixel
+  takes the colour that the file stores for it, often black or white.
+  """
 
   def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
     del rng
     try:
       with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-        return np.asarray(
-          image if image.mode == "RGB" else image.convert("RGB")
-        )
+        return np.asarray(_rgb(image))
     except MemoryError:
       raise
     except Exception as error:  # Pillow raises nearly every kind of exception
@@ -214,6 +216,17 @@ def parse(text: str) -> Op:
     return np.ascontiguousarray(data)
 
   return run
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+  if image.mode == "RGB":
+    return image
+  if image.mode not in image_check.MODES:
+    raise ValueError(f"it has pixels of the kind {image.mode}, not 8 bits")
+  if isinstance(image.info.get("transparency"), bytes):
+    # An opacity for each colour of a palette: Pillow warns unless asked for it.
+    image = image.convert("RGBA")
+  return image.convert("RGB")
 
 
 def _random_box(

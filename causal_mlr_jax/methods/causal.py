@@ -8,7 +8,9 @@ Both have a loss of their own; their predictions are fused.
 
 The paper leaves open what stands between attention and fc2; the literal
 formula is `intervention='linear'`, under which the confounders have no effect
-beyond a bias. See `nn/confounder_expectation.py`.
+beyond a bias. See `nn/confounder_expectation.py`. It also leaves open whether
+an image is trained with its own confounders; under `adjustment='offset'`, our
+default, it is. See `nn/context_offset.py`.
 """
 
 from __future__ import annotations
@@ -32,13 +34,14 @@ from causal_mlr_jax.core.types import (
 from causal_mlr_jax.nn import confounder_expectation as expectation_lib
 from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.causal_head import CausalHead
+from causal_mlr_jax.nn.context_offset import ContextOffset
 from causal_mlr_jax.nn.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
 scores = single_logits.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
-ADJUSTMENTS = ("prior", "posterior")
+ADJUSTMENTS = ("offset", "prior", "posterior")
 QUERIES = ("shared", "own")
 
 
@@ -56,14 +59,21 @@ class Head(nn.Module):
     input_projection: linear map from C to D.
     intervention: 'linear', 'post_norm', 'post_norm_ffn' or 'pre_norm'.
     expectation: 'vmapped', 'scan', 'closed_form' or 'auto'.
-    adjustment: 'prior', Σ P(c) in training and at test; or 'posterior',
-      trained with the share of each confounder in the image itself (batch
-      entry `context_share` [B, K]) and tested with the prior.
+    adjustment: 'prior', Σ P(c) in training and at test, as the paper has it;
+      'posterior', trained with the share of each confounder in the image
+      itself (batch entry `context_share` [B, K]) and tested with the prior;
+      'offset', as 'prior', and in training what these shares say of the
+      labels is added to the causal head's logits.
     queries: 'shared' with the decoder, or the causal head's 'own'.
     fusion: 'mean_probability', 'mean_logit', 'max', or one head alone:
       'decoupled', 'causal'.
     decoupled_weight: of the decoupled head's loss.
     causal_weight: of the causal head's loss.
+    learn_confounders: the centres are where training starts, and are trained
+      with the rest; P(c), and `context_share`, stay as they are given.
+    single_key: not for training: `aux` also holds `logits_single_key`
+      [B, N, N], the causal head's logits of all labels (last axis) given the
+      feature of one label alone.
     dtype: of the activations.
   """
 
@@ -77,11 +87,13 @@ class Head(nn.Module):
   input_projection: bool = True
   intervention: str = "post_norm"
   expectation: str = "auto"
-  adjustment: str = "prior"
+  adjustment: str = "offset"
   queries: str = "shared"
   fusion: str = "mean_probability"
   decoupled_weight: float = 1.0
   causal_weight: float = 1.0
+  learn_confounders: bool = False
+  single_key: bool = False
   dtype: jnp.dtype = jnp.float32
 
   def __post_init__(self):
@@ -117,18 +129,26 @@ class Head(nn.Module):
     own = self.queries == "own"
     causal_query_ND = self.param("causal_query", normal, shape) if own else None
     confounders: Confounders = need(side, "confounders")
-    causal_BN = CausalHead(
+    causal = CausalHead(
       self.num_heads,
       self.hidden,
       self.intervention,
       self.expectation,
       name="causal",
-    )(
+    )
+    inputs = (
       nn.Dropout(self.dropout, deterministic=not train)(x_BND),
       causal_query_ND if own else query_ND,
       self._projected(confounders),
       self._weights(confounders, side, train),
     )
+    causal_BN = causal(*inputs)
+    if self.adjustment == "offset":
+      offset_BN, context_BN = self._context(confounders, side, train)
+      causal_BN = causal_BN + offset_BN
+      aux = aux | {"logits_context": context_BN}
+    if self.single_key:
+      aux = aux | {"logits_single_key": causal(*inputs, single_key=True)}
     return Output(
       fuse(decoupled_BN, causal_BN, self.fusion),
       aux
@@ -149,6 +169,12 @@ class Head(nn.Module):
     # the deviation is 0 and so is the confounder.
     variance = (prior @ jnp.square(centred_KC)).mean()
     scaled_KC = centred_KC * jax.lax.rsqrt(variance + 1e-12)
+    if self.learn_confounders:
+      # Learned after they are standardised, so that a step of the optimiser is
+      # as large for every network that they may come from; and before they
+      # are projected, so that they start as those that are not learned.
+      start_KC = scaled_KC
+      scaled_KC = self.param("confounders", lambda key: start_KC)
     project = nn.Dense(
       self.embed_dim,
       use_bias=False,
@@ -156,6 +182,16 @@ class Head(nn.Module):
       name="project_confounders",
     )
     return project(scaled_KC)
+
+  def _context(
+    self, confounders: Confounders, side: Side, train: bool
+  ) -> tuple[Array, Array]:
+    """Returns the offset of the causal logits and the context's own logits."""
+    prior_1K = confounders.prior_K[None]
+    share_BK = need(side, "context_share") if train else prior_1K
+    offset = ContextOffset(self.num_labels, name="context")
+    offset_BN, context_BN = offset(share_BK, confounders.prior_K)
+    return jax.lax.stop_gradient(offset_BN), context_BN
 
   def _weights(
     self, confounders: Confounders, side: Side, train: bool
@@ -201,7 +237,7 @@ def loss(
   side: Side,
   criterion: Callable[[Array, Array], Array],
 ) -> tuple[Array, dict[str, Array]]:
-  """Returns the weighted sum of both heads' losses, and its parts by name.
+  """Returns the weighted sum of the losses, and its parts by name.
 
   Args:
     output: of the head.
@@ -217,7 +253,12 @@ def loss(
   }
   decoupled_weight, causal_weight = aux["loss_weights"]
   total = decoupled_weight * parts["decoupled"]
-  return total + causal_weight * parts["causal"], parts
+  total = total + causal_weight * parts["causal"]
+  if "logits_context" in aux:
+    parts["context"] = criterion(aux["logits_context"], labels).mean()
+    # It reaches the context's own weights alone, so its size does not matter.
+    total = total + parts["context"]
+  return total, parts
 
 
 def _check(kind: str, name: str, choices: tuple[str, ...]) -> None:

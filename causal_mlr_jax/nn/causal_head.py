@@ -55,6 +55,8 @@ class CausalHead(nn.Module):
     query_ND: Array,
     confounder_KD: Array,
     weight_BK: Array,
+    *,
+    single_key: bool = False,
   ) -> Array:
     """Returns the expected logits [B, N], float32.
 
@@ -63,6 +65,8 @@ class CausalHead(nn.Module):
       query_ND: label queries y.
       confounder_KD: confounders, projected.
       weight_BK: P(c), [1, K], or one distribution an image, [B, K].
+      single_key: each label's feature in turn is the only key, and the result
+        is [B, N (its label), N].
     """
     num_labels, dim = query_ND.shape
     ffn = self.intervention == "post_norm_ffn"
@@ -81,7 +85,12 @@ class CausalHead(nn.Module):
       weight_ND=self.param("weight", init, (num_labels, dim)),
       bias_N=self.param("bias", init, (num_labels,)),
     )
-    return expectation_lib.expected_logits(
+    logits_of = (
+      expectation_lib.single_key_logits
+      if single_key
+      else expectation_lib.expected_logits
+    )
+    return logits_of(
       params,
       x_BND,
       confounder_KD,

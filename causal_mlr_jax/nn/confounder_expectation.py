@@ -22,7 +22,7 @@ confounders, and what follows it decides what the expectation costs:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +148,35 @@ def expected_logits(
       weight_BK,
     )
   return closed_form(params, u_BND, d_KD, weight_BK, form)
+
+
+def single_key_logits(
+  params: CausalParams,
+  x_BND: Array,
+  confounder_KD: Array,
+  weight_BK: Array,
+  **options: Any,
+) -> Array:
+  """Returns the logits of label j given x_i as the only key, [B, N (i), N (j)].
+
+  The softmax over one key is 1, so for `post_norm` it is Σ_k P(c_k) ·
+  fc2(LN(y_j + W_o W_v (x_i + c_k))): the score of j under do(X_i). The labels i
+  are taken one by one, so that no array is larger than [B, N, D] or the result.
+
+  Args:
+    params: of the causal head.
+    x_BND: label-specific features X.
+    confounder_KD: as of `expected_logits`.
+    weight_BK: as of `expected_logits`.
+    **options: as of `expected_logits`.
+  """
+
+  def given(x_BD: Array) -> Array:
+    key_B1D = x_BD[:, None]
+    return expected_logits(params, key_B1D, confounder_KD, weight_BK, **options)
+
+  logits_NBN = jax.lax.map(given, jnp.swapaxes(x_BND, 0, 1))
+  return jnp.swapaxes(logits_NBN, 0, 1)
 
 
 def conditional_logits(

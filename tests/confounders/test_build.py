@@ -8,6 +8,7 @@ import pytest
 from causal_mlr_jax import backbones
 from causal_mlr_jax.confounders import build, features, kinds
 from causal_mlr_jax.confounders.features import Positions
+from causal_mlr_jax.confounders.images import Images, Split
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline
@@ -37,14 +38,20 @@ def section(**overrides):
   return config.lock()
 
 
+def training(dataset, preprocess="decode"):
+  return Images("source", Split(dataset, "train"), (), preprocess)
+
+
 def run(dataset, directory, **overrides):
+  return run_of(training(dataset), directory, **overrides)
+
+
+def run_of(images, directory, **overrides):
   config = section(**overrides)
   variables = initial.frozen_variables(config.backbone, config.image_size)
   build.build(
     config,
-    dataset,
-    "train",
-    "decode",
+    images,
     variables,
     parallel.make_mesh(),
     directory,
@@ -87,9 +94,8 @@ def test_half_written_confounders_are_none(dataset, tmp_path):
 
 def test_the_fingerprint_follows_what_matters(dataset):
   def key(weights="w", preprocess="decode", **overrides):
-    return build.fingerprint_of(
-      section(**overrides), dataset, "train", preprocess, weights
-    )
+    images = training(dataset, preprocess)
+    return build.fingerprint_of(section(**overrides), images, weights)
 
   assert key() == key(prior="uniform") == key(batch_size=7)
   others = [

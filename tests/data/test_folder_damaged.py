@@ -92,6 +92,14 @@ def test_all_mistakes_of_a_csv_are_named(root):
     ("path,split\n", ["neither a column 'labels' nor columns of 0 and 1"]),
     ("path,labels,size\n", ["unknown column 'size' beside 'labels'"]),
     ("path,cat,cat\n", ["column 'cat' stands there twice"]),
+    (
+      "path,tags\npictures/1.png,a;b\npictures/2.png,c\n",
+      ["csv:1: column 'tags' holds 'a;b' and no 0 or 1", "column 'labels'"],
+    ),
+    (
+      "path,a,by\npictures/1.png,1,Eve\npictures/2.png,0,Bob\n",
+      ["2 problem(s)", "csv:1: column 'by' holds 'Eve' and no 0 or 1"],
+    ),
     ("path,,cat\n", ["a column without a name"]),
     ("path,cat,dog\n", ["no image is named"]),
     ("", ["is empty"]),

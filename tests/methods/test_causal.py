@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Confounders
+from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import causal
-from tests.methods.test_contract import make, make_inputs
+from tests.methods.test_contract import make, make_inputs, make_labels
 
 
 def logits(head, variables, side, train=False):
@@ -76,6 +77,59 @@ def test_with_the_posterior_an_image_is_trained_with_its_own_context():
     logits(head, variables, without, True)
 
 
+def with_context(head, seed=0):
+  """Variables in which the contexts say something of the labels."""
+  features, side = make_inputs()
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  weight = variables["params"]["context"]["weight"]
+  drawn = np.random.default_rng(seed).normal(size=weight.shape)
+  variables["params"]["context"]["weight"] = jnp.asarray(drawn, jnp.float32)
+  return variables
+
+
+def test_the_offset_is_that_of_training_alone():
+  _, head = make("causal", adjustment="offset", dropout=0.0)
+  features, side = make_inputs()
+  variables = with_context(head)
+  own = head.apply(variables, features, side, train=True).aux
+  test = head.apply(variables, features, side, train=False).aux
+  np.testing.assert_allclose(
+    own["logits_decoupled"], test["logits_decoupled"], atol=1e-5
+  )
+  bias = variables["params"]["context"]["bias"]
+  offset = own["logits_context"] - bias[None]
+  assert float(jnp.abs(offset).max()) > 0.1
+  np.testing.assert_allclose(
+    own["logits_causal"], test["logits_causal"] + offset, atol=1e-4
+  )
+  with pytest.raises(UserError, match="'context_share'"):
+    logits(head, variables, {"confounders": side["confounders"]}, True)
+
+
+def test_the_context_is_fitted_by_its_own_loss_alone():
+  _, head = make("causal", adjustment="offset", dropout=0.0)
+  features, side = make_inputs()
+  variables, labels = with_context(head), make_labels()
+
+  def gradient(part):
+    def value(params):
+      out = head.apply({"params": params}, features, side, train=True)
+      _, parts = causal.loss(
+        out, {"labels": labels}, side, binary_cross_entropy.loss
+      )
+      return parts[part]
+
+    return jax.grad(value)(variables["params"])
+
+  for part in ("decoupled", "causal"):
+    own = gradient(part)["context"]
+    assert all(float(jnp.abs(g).max()) == 0 for g in jax.tree.leaves(own))
+  found = gradient("context")
+  for name, tree in found.items():
+    largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(tree))
+    assert (largest > 0) == (name == "context"), name
+
+
 def test_the_scale_of_the_features_does_not_matter():
   """Centres are standardised: networks of other scales are comparable."""
   _, head = make("causal")
@@ -90,10 +144,67 @@ def test_the_scale_of_the_features_does_not_matter():
 
 def test_one_confounder_is_no_confounder():
   _, head = make("causal")
-  features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  features, _ = make_inputs()
   one, prior = np.ones((1, 12), np.float32), np.ones(1, np.float32)
-  got = logits(head, variables, {"confounders": Confounders(one, prior)})
+  side = {"confounders": Confounders(one, prior)}
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  got = logits(head, variables, side)
   moved = logits(head, variables, {"confounders": Confounders(5 * one, prior)})
   np.testing.assert_allclose(got, moved, atol=1e-6)
   assert jnp.isfinite(got).all()
+
+
+def test_learned_confounders_start_as_the_given_ones():
+  features, side = make_inputs()
+  _, given = make("causal")
+  _, learned = make("causal", learn_confounders=True)
+  variables = given.init(jax.random.key(1), features, side, train=False)
+  more = learned.init(jax.random.key(1), features, side, train=False)
+  start = more["params"].pop("confounders")
+  assert start.shape == side["confounders"].centres_KC.shape
+  np.testing.assert_allclose(
+    side["confounders"].prior_K @ start, np.zeros(12), atol=1e-5
+  )
+  shapes = [jax.tree.map(jnp.shape, v) for v in (variables, more)]
+  assert shapes[0] == shapes[1]
+  same = {"params": variables["params"] | {"confounders": start}}
+  np.testing.assert_allclose(
+    logits(learned, same, side), logits(given, variables, side), atol=1e-6
+  )
+
+
+def test_learned_confounders_take_the_place_of_the_given_ones():
+  features, side = make_inputs()
+  _, head = make("causal", learn_confounders=True)
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  centres, prior = side["confounders"]
+  want = logits(head, variables, side)
+  other = side | {"confounders": Confounders(centres[::-1] + 3, prior)}
+  np.testing.assert_array_equal(logits(head, variables, other), want)
+  moved = jax.tree.map(jnp.copy, variables)
+  moved["params"]["confounders"] = moved["params"]["confounders"][::-1]
+  assert float(jnp.abs(logits(head, moved, side) - want).max()) > 1e-4
+  # P(c) is still the given one.
+  uniform = side | {"confounders": Confounders(centres, np.full(6, 1 / 6, "f"))}
+  assert float(jnp.abs(logits(head, variables, uniform) - want).max()) > 1e-4
+
+
+@pytest.mark.parametrize("form", ["post_norm", "pre_norm"])
+def test_every_learned_confounder_gets_a_gradient(form):
+  features, side = make_inputs()
+  _, head = make("causal", learn_confounders=True, intervention=form)
+  init = jax.jit(lambda key: head.init(key, features, side, train=False))
+  variables = init(jax.random.key(1))
+
+  def loss(params):
+    keys = {"dropout": jax.random.key(2)}
+    output = head.apply(
+      {"params": params}, features, side, train=True, rngs=keys
+    )
+    batch = {"labels": jnp.asarray(make_labels())}
+    return causal.loss(output, batch, side, binary_cross_entropy.loss)[0]
+
+  grads = jax.jit(jax.grad(loss))(variables["params"])
+  assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
+  assert (jnp.abs(grads["confounders"]).max(1) > 0).all()
+  assert float(jnp.abs(grads["project_confounders"]["kernel"]).max()) > 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -255,3 +255,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         image = io.BytesIO(emoji.png(pixels))
         yield k, {"image": image, "labels": labels, "image_id": k}
         bar.advance()
+
+
+def homes() -> dict[str, tuple[str, ...]]:
+  """Returns the home scenes of each object in the training world."""
+  return {name: row[1] for name, row in OBJECTS.items()}
+
+
+def redrawn(
+  split: str, image_id: int, *, scene: str = "", without: Sequence[str] = ()
+) -> dict[str, Any]:
+  """Returns an image's record with another scene, or without some objects.
+
+  See `emoji_world.Worlds.changed`; what an object covered shows without it.
+  """
+  drawn = WORLDS.changed(split, image_id, scene, without)
+  return {
+    "image": emoji.png(PAINTER.render(*drawn.image(0))),
+    "labels": drawn.labels[0],
+    "image_id": image_id,
+  }

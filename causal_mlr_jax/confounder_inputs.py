@@ -1,0 +1,140 @@
+"""The confounders of a run: of which images, built once, cached beside them."""
+
+from __future__ import annotations
+
+import pathlib
+
+import jax
+import ml_collections
+from jax.sharding import Mesh
+
+from causal_mlr_jax import stages, transfer
+from causal_mlr_jax.confounders import build as confounders_lib
+from causal_mlr_jax.confounders.images import Images, Split
+from causal_mlr_jax.context import Context, timed
+from causal_mlr_jax.core import parallel, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.weights import initial
+from causal_mlr_jax.workdir import as_json
+
+
+def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
+  """Checks the section `confounders` before anything is computed.
+
+  Raises:
+    UserError: a value that cannot be, or images of the test are asked for
+      and none are named.
+  """
+  section = config.confounders
+  confounders_lib.check(section, mesh)
+  named = transfer.is_set(config) or section.target_splits
+  if section.data != "source" and not named:
+    raise UserError(
+      f"confounders.data={section.data!r} needs images that are tested on, "
+      "and none are named; expected another data set to test on, "
+      "--config.transfer.name, or splits of this one, such as "
+      "--config.confounders.target_splits=\"('test',)\". Name them, or use "
+      "confounders.data='source'."
+    )
+
+
+def images_of(
+  config: ml_collections.ConfigDict, dataset: Dataset, mode: str
+) -> Images:
+  """Returns the images that the confounders of a configuration are made from.
+
+  Args:
+    config: see `configs/common.py`.
+    dataset: trained on, prepared.
+    mode: of the program; 'evaluate' prepares no data.
+
+  Raises:
+    UserError: there is no such split, or the data tested on are not there.
+  """
+  section = config.confounders
+  other, splits = dataset, section.target_splits
+  if section.data == "source":
+    splits = ()
+  elif transfer.is_set(config):
+    splits = config.transfer.test_splits
+    other = stages.open_data(config.transfer, splits, mode != "evaluate")
+  for split in splits:
+    other.source(split)  # a wrong one now, not after the first features
+  return Images(
+    section.data,
+    Split(dataset, config.data.train_split),
+    tuple(Split(other, split) for split in splits),
+    config.data.preprocess_evaluate,
+  )
+
+
+def prepare(
+  context: Context, dataset: Dataset, mode: str
+) -> confounders_lib.Built:
+  """Builds the confounders unless they are there.
+
+  Args:
+    context: of the run.
+    dataset: trained on, prepared.
+    mode: of the program; 'evaluate' builds none.
+
+  Returns:
+    The confounders; their provenance names the images.
+
+  Raises:
+    UserError: as `check` and `images_of`, or none fit when evaluating.
+  """
+  config, section = context.config, context.config.confounders
+  check(config, context.mesh)
+  with timed(context, "confounders"):
+    weights = initial.source(section.backbone)
+    images = images_of(config, dataset, mode)
+    key = confounders_lib.fingerprint_of(section, images, weights)
+    built = confounders_lib.load(context.workdir.confounders, section.prior)
+    if built is not None and built.provenance["fingerprint"] != key:
+      progress.say("confounders: made from other inputs, building them anew")
+      built = None
+    if built is None:
+      if mode == "evaluate":
+        raise UserError(
+          f"The method {config.method.name!r} needs confounders, and "
+          f"{context.workdir.confounders} has none that fit; make them with "
+          "--mode=confounders, or train with --mode=train."
+        )
+      built = _build(context, images, weights, key)
+  # Those built by an earlier version do not say it themselves.
+  named = dict(built.provenance) | {"images": images.described()}
+  return built._replace(provenance=named)
+
+
+def _build(
+  context: Context, images: Images, weights: str, key: str
+) -> confounders_lib.Built:
+  """Builds confounders in the data folder's cache and copies them here."""
+  config, section = context.config, context.config.confounders
+  folder = pathlib.Path(config.data.dir).expanduser().absolute()
+  cache = folder / "confounders" / key
+  built = confounders_lib.load(cache, section.prior)
+  if built is None:
+    progress.say(f"confounders: of {images.described()}")
+    confounders_lib.build(
+      section,
+      images,
+      initial.frozen_variables(section.backbone, section.image_size),
+      context.mesh,
+      cache,
+      {
+        "fingerprint": key,
+        "weights": weights,
+        "images": images.described(),
+        "data": images.train.dataset.fingerprint,
+        "config": as_json(section),
+      }
+      | images.identity(),
+    )
+    built = confounders_lib.load(cache, section.prior)
+  if jax.process_index() == 0:
+    confounders_lib.copy(cache, context.workdir.confounders)
+  parallel.barrier("confounders")
+  return built
