@@ -8,7 +8,8 @@ DIR/runs/METHOD-CONFIGURATION-SEED; rows and tables that need the same run share
 it. After each run DIR/table_TABLE.md, .csv, .json and .png are written anew.
 The same command goes on where the last one stopped: it repeats no finished
 run, and tries failed ones again. Several processes may work on one DIR, with
-or without --shard: no run is made twice.
+or without --shard: no run is made twice. The table `effects` has a second
+process in the folder of each run, which measures its effects.
 
 --config is a file of configs/; the method after its colon is replaced by that
 of each row, what follows a comma stays. --config.KEY=VALUE goes to every run,
@@ -118,7 +119,14 @@ def dry_run(plan: Plan) -> None:
     rows = ", ".join(names[run.folder])
     print(f"{state.value:9} {run.folder.name}  ({rows})")
   done = states.count(State.DONE)
-  left = sweep_plan.time_left(len(states) - done, plan.folder)
+  left = sweep_plan.work_left(
+    [
+      run
+      for run, state in zip(plan.runs, states, strict=True)
+      if state is not State.DONE
+    ],
+    plan.folder,
+  )
   print(
     f"{len(states)} run(s), {done} done, {states.count(State.FAILED)} failed; "
     f"time left: {left}"
@@ -136,7 +144,7 @@ def make_all(plan: Plan) -> int:
   since, failed, waits = time.time(), 0, False
   _write(plan)
   pending = [r for r in plan.runs if sweep_runs.state_of(r) is not State.DONE]
-  _say(plan, len(pending), failed)
+  _say(plan, pending, failed)
   with sweep_process.Stop().listening() as stop:
     while pending:
       before = len(pending)
@@ -146,7 +154,7 @@ def make_all(plan: Plan) -> int:
           pending.remove(run)
           failed += state is State.FAILED
           _ended(plan, run)
-          _say(plan, len(pending), failed)
+          _say(plan, pending, failed)
         if stop.requested:
           raise errors.Preempted(sweep_process.STOPPED)
       if len(pending) == before:
@@ -176,13 +184,13 @@ def _ended(plan: Plan, run: Run) -> None:
   sweep_plan.write_table(plan)
 
 
-def _say(plan: Plan, pending: int, failed: int) -> None:
+def _say(plan: Plan, pending: Sequence[Run], failed: int) -> None:
   """Says how far the whole is."""
   total = len(plan.runs)
-  left = sweep_plan.time_left(pending, plan.folder)
+  done = total - len(pending) - failed
+  left = sweep_plan.work_left(pending, plan.folder)
   progress.say(
-    f"sweep: {total - pending - failed}/{total} runs done, {failed} failed, "
-    f"time left: {left}"
+    f"sweep: {done}/{total} runs done, {failed} failed, time left: {left}"
   )
 
 

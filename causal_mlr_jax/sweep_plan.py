@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from causal_mlr_jax import sweep_runs, sweep_tables, workdir
 from causal_mlr_jax.core import files, locks
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.reports import aggregate, plots, tables
+from causal_mlr_jax.reports import (
+  aggregate,
+  aggregate_effects,
+  plots,
+  plots_effects,
+  tables,
+  tables_effects,
+)
 from causal_mlr_jax.sweep_runs import Run, Source
 from causal_mlr_jax.sweep_tables import Row, Table
 from causal_mlr_jax.weights import pretrained
@@ -63,7 +70,7 @@ def make_plan(
       row,
       {}
       if lacks(row, found)
-      else sweep_runs.make(row, source, seeds, folder / "runs"),
+      else sweep_runs.make(row, source, seeds, folder / "runs", table.effects),
     )
     for row in selected
   )
@@ -99,33 +106,65 @@ def write_table(plan: Plan) -> None:
   """
   stem = plan.folder / f"table_{plan.name}"
   with locks.held(stem.with_suffix(".lock"), f"writes {stem.name}"):
-    found = _aggregate(plan)
+    if plan.table.effects:
+      _write_effects(plan, stem)
+      return
+    found = aggregate.aggregate(
+      _rows(plan),
+      plan.config["evaluate"]["metric"],
+      sweep_tables.split_of(plan.table, plan.config),
+      **_about(plan),
+      source=plan.table.source,
+      x_label=plan.table.x_label,
+    )
     tables.write(found, stem)
     plots.write(found, stem.with_suffix(".png"))
 
 
-def _aggregate(plan: Plan) -> dict[str, Any]:
-  paper = plan.table.paper.get(sweep_tables.data_name(plan.config), {})
-  return aggregate.aggregate(
-    [
-      aggregate.Row(
-        row.name,
-        {seed: run.folder for seed, run in runs.items()},
-        lacks(row, plan.config),
-        paper.get(row.name, NO_NUMBERS),
-        row.x,
-      )
-      for row, runs in plan.rows
-    ],
-    plan.config["evaluate"]["metric"],
-    sweep_tables.split_of(plan.table, plan.config),
-    table=plan.name,
-    title=plan.table.title,
-    source=plan.table.source,
-    config=" ".join([plan.source.file, *plan.source.overrides]),
-    note=plan.table.note,
-    x_label=plan.table.x_label,
+def _write_effects(plan: Plan, stem: pathlib.Path) -> None:
+  found = aggregate_effects.aggregate(
+    _rows(plan), plan.config["effects"], **_about(plan)
   )
+  tables_effects.write(found, stem)
+  plots_effects.write(found, stem.with_suffix(".png"))
+
+
+def _rows(plan: Plan) -> list[aggregate.Row]:
+  paper = plan.table.paper.get(sweep_tables.data_name(plan.config), {})
+  return [
+    aggregate.Row(
+      row.name,
+      {seed: run.folder for seed, run in runs.items()},
+      lacks(row, plan.config),
+      paper.get(row.name, NO_NUMBERS),
+      row.x,
+    )
+    for row, runs in plan.rows
+  ]
+
+
+def _about(plan: Plan) -> dict[str, str]:
+  return {
+    "table": plan.name,
+    "title": plan.table.title,
+    "config": " ".join([plan.source.file, *plan.source.overrides]),
+    "note": plan.table.note,
+  }
+
+
+def work_left(runs: Sequence[Run], folder: pathlib.Path) -> str:
+  """Returns how long it takes to make runs, in words.
+
+  How long effects take to be measured is written nowhere, so these are counted.
+
+  Args:
+    runs: that are not done.
+    folder: of the whole.
+  """
+  trained = [sweep_runs.report_of(run) is not None for run in runs]
+  said = time_left(trained.count(False), folder)
+  effects = sum(run.effects for run in runs)
+  return said + (f" and {effects} measurement(s) of effects" if effects else "")
 
 
 def median_seconds(folder: pathlib.Path) -> float | None:

@@ -7,7 +7,7 @@ import copy
 import enum
 import fcntl
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -15,9 +15,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from causal_mlr_jax import sweep_process, workdir
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import errors, files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
+from causal_mlr_jax.reports import aggregate_effects
 from causal_mlr_jax.sweep_tables import Row
 
 LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
@@ -47,17 +48,34 @@ class State(enum.Enum):
 
 
 class Run(NamedTuple):
-  """One training.
+  """One training, and what is measured on it.
 
   Attributes:
     folder: its workdir, named by method, configuration and seed.
-    flags: of `causal_mlr_jax.main`, but for the workdir.
+    flags: of `causal_mlr_jax.main`, but for the workdir and the mode.
     config: as JSON sees it.
+    effects: whether its effects are measured too.
   """
 
   folder: pathlib.Path
   flags: tuple[str, ...]
   config: Mapping[str, Any]
+  effects: bool = False
+
+
+class Job(NamedTuple):
+  """What one process does of a run.
+
+  Attributes:
+    mode: of `causal_mlr_jax.main`.
+    failed: the file that it leaves when it fails. Each job has its own: a
+      training is none the worse for a measurement that failed.
+    result_of: returns what it leaves when it is done, else None.
+  """
+
+  mode: str
+  failed: str
+  result_of: Callable[[Run], dict[str, Any] | None]
 
 
 def resolve(
@@ -94,7 +112,11 @@ def resolve(
 
 
 def make(
-  row: Row, source: Source, seeds: Sequence[int], folder: pathlib.Path
+  row: Row,
+  source: Source,
+  seeds: Sequence[int],
+  folder: pathlib.Path,
+  effects: bool = False,
 ) -> dict[int, Run]:
   """Returns the runs of a row by seed.
 
@@ -103,6 +125,7 @@ def make(
     source: of the configuration.
     seeds: of training.
     folder: that holds all runs.
+    effects: whether effects are measured too.
 
   Raises:
     UserError: as `resolve`.
@@ -128,6 +151,7 @@ def make(
       folder / f"{name}-{seed}",
       (*argv, f"--config.seed={seed}"),
       found | {"seed": seed},
+      effects,
     )
     for seed in seeds
   }
@@ -157,17 +181,37 @@ def report_of(run: Run) -> dict[str, Any] | None:
   return report if same else None
 
 
+def effects_of(run: Run) -> dict[str, Any] | None:
+  """Returns the effects of the run, None without any of its settings."""
+  return aggregate_effects.result_of(run.folder, run.config["effects"])
+
+
+TRAINING = Job("train", "failed.json", report_of)
+EFFECTS = Job("effects", aggregate_effects.FAILED, effects_of)
+
+
+def jobs_of(run: Run) -> tuple[Job, ...]:
+  """Returns what a run consists of, one after another."""
+  return (TRAINING, EFFECTS) if run.effects else (TRAINING,)
+
+
 def failure_of(run: Run) -> dict[str, Any] | None:
-  """Returns what a failed run left, None if it did not fail."""
-  path = run.folder / "failed.json"
+  """Returns what a failed job of the run left, None if none failed."""
+  found = (_failure(run, job) for job in jobs_of(run))
+  return next((failure for failure in found if failure is not None), None)
+
+
+def _failure(run: Run, job: Job) -> dict[str, Any] | None:
+  path = run.folder / job.failed
   return files.read_json(path) if path.exists() else None
 
 
 def state_of(run: Run) -> State:
   """Returns what the folder says; not whether a process is at it."""
-  if report_of(run) is not None:
-    return State.DONE
-  return State.MISSING if failure_of(run) is None else State.FAILED
+  for job in jobs_of(run):
+    if job.result_of(run) is None:
+      return State.MISSING if _failure(run, job) is None else State.FAILED
+  return State.DONE
 
 
 @contextlib.contextmanager
@@ -199,21 +243,34 @@ def attempt(run: Run, since: float, stop: sweep_process.Stop) -> State:
     Preempted: the run was asked to stop.
     KeyboardInterrupt: it was interrupted.
   """
-  if report_of(run) is not None:
+  if state_of(run) is State.DONE:
     return State.DONE
   with claimed(run) as claim:
     if claim is None:
       return State.BUSY
-    # Another process may have had it until now.
-    failure = failure_of(run)
-    if report_of(run) is not None:
-      return State.DONE
-    if failure is not None and failure["time"] >= since:
-      return State.FAILED
-    flags_ = (*run.flags, f"--workdir={run.folder}")
-    found = sweep_process.execute(flags_, run.folder, claim, stop)
-    if report_of(run) is not None and found["exit_code"] == 0:
-      (run.folder / "failed.json").unlink(missing_ok=True)
-      return State.DONE
-    files.write_json(run.folder / "failed.json", found)
+    for job in jobs_of(run):
+      if stop.requested:
+        raise errors.Preempted(sweep_process.STOPPED)
+      state = _attempt(run, job, since, claim, stop)
+      if state is not State.DONE:
+        return state
+  return State.DONE
+
+
+def _attempt(
+  run: Run, job: Job, since: float, claim: int, stop: sweep_process.Stop
+) -> State:
+  """Does one job of a run that is claimed, unless it is done."""
+  # Another process may have had it until now.
+  failure = _failure(run, job)
+  if job.result_of(run) is not None:
+    return State.DONE
+  if failure is not None and failure["time"] >= since:
     return State.FAILED
+  flags_ = (*run.flags, f"--workdir={run.folder}", f"--mode={job.mode}")
+  found = sweep_process.execute(flags_, run.folder, claim, stop)
+  if job.result_of(run) is not None and found["exit_code"] == 0:
+    (run.folder / job.failed).unlink(missing_ok=True)
+    return State.DONE
+  files.write_json(run.folder / job.failed, found)
+  return State.FAILED

@@ -48,6 +48,7 @@ class Table(NamedTuple):
     x_label: of the numeric axis.
     note: what a reader must know.
     split: which test split the numbers are of, 'first' or 'last'.
+    effects: its numbers are those of --mode=effects, not those of a report.
   """
 
   title: str
@@ -57,6 +58,7 @@ class Table(NamedTuple):
   x_label: str = ""
   note: str = ""
   split: str = "first"
+  effects: bool = False
 
 
 def _causal(
@@ -205,6 +207,15 @@ TABLES = {
     note="post_norm, prior_share, adjustment_offset and "
     "fusion_mean_probability are one and the same run where a configuration "
     "keeps these defaults; adjustment_prior is the paper's formula.",
+  ),
+  "effects": Table(
+    "Which effects are causal, and what scores lean on",
+    (
+      _causal("causal"),
+      _causal("causal_prior", method__adjustment="prior"),
+      *(Row(name, name) for name in ("q2l", "c_tran", "baseline", "add_gcn")),
+    ),
+    effects=True,
   ),
   "tuning": Table(
     "One tuning of the learning rate for all methods",

@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 import pytest
+from PIL import Image
 
 from causal_mlr_jax import run, side_inputs, stages, transfer
 from causal_mlr_jax.context import Context
@@ -34,6 +35,18 @@ from tests.test_official_parallel import evaluate_again
 evaluate_again({workdir!r}, {out!r})
 print(json.dumps(jax.device_count()))
 """
+
+
+def draw_anew(folder):
+  """Puts other noise into each JPEG: images alike would hide a mix-up."""
+  for i, path in enumerate(sorted(folder.rglob("*.jpg"))):
+    with Image.open(path) as image:
+      shape = (image.height, image.width, 3)
+    rng = np.random.default_rng(i)
+    # Of other brightness and colour, too, which small networks see at once.
+    low, high = sorted(rng.uniform(0, 256, (2, 3)), key=np.sum)
+    noise = low + (high - low) * rng.random(shape)
+    Image.fromarray(noise.astype(np.uint8)).save(path, quality=95)
 
 
 def open_run(workdir):
@@ -190,12 +203,16 @@ def test_every_image_is_scored_once_anywhere(name, method, sizes, tmp_path):
     config = make_transfer_config(method, tmp_path)
   else:
     config = make_config(name, method, tmp_path, name)
+  draw_anew(tmp_path)
   workdir = tmp_path / "run"
   train(config, workdir)
   wanted = expected(workdir)
   metrics = metrics_of(workdir)
   for split, size in sizes.items():
-    assert len(wanted[f"{split} scores"]) == size
+    scores = wanted[f"{split} scores"]
+    assert len(scores) == size
+    apart = np.abs(scores[:, None] - scores).max(-1) + np.eye(size)
+    assert apart.min() > 1e-3  # else a wrong order could pass
     if split in metrics:
       assert metrics[split]["images"] == size
   for place in PLACES:

@@ -16,6 +16,9 @@ from causal_mlr_jax.evaluation.bootstrap import mean_interval
 from causal_mlr_jax.evaluation.metrics import headline
 from causal_mlr_jax.reports.summary import COLUMNS
 
+# What a training leaves in its folder, one of the two.
+REPORT, FAILED = "report/report.json", "failed.json"
+
 
 class Row(NamedTuple):
   """The runs of one row.
@@ -86,16 +89,25 @@ def aggregate(
 
 def _run(folder: pathlib.Path) -> dict[str, Any]:
   """Returns the state of a run, and its metrics if it is done."""
-  found = {
-    "folder": folder.name,
-    "state": "missing",
-    "reason": "",
-    "report": {},
-  }
-  report, failed = folder / "report" / "report.json", folder / "failed.json"
-  if report.exists():
-    metrics = files.read_json(report)["metrics"]
-    return found | {"state": "done", "report": metrics}
+  path = folder / REPORT
+  report = files.read_json(path)["metrics"] if path.exists() else {}
+  found = state(folder, path.exists(), folder / FAILED)
+  return found | {"report": report}
+
+
+def state(
+  folder: pathlib.Path, done: bool, failed: pathlib.Path
+) -> dict[str, str]:
+  """Returns the name of a run's folder, its state, and why it failed.
+
+  Args:
+    folder: of the run.
+    done: whether it is.
+    failed: the file that it left if it failed.
+  """
+  found = {"folder": folder.name, "state": "missing", "reason": ""}
+  if done:
+    return found | {"state": "done"}
   if failed.exists():
     failure = files.read_json(failed)
     reason = f"exit code {failure['exit_code']}: {failure['reason']}"
@@ -124,12 +136,18 @@ def _cells(
   own: Mapping[str, Mapping[int, float]],
   first: Mapping[str, Mapping[int, float]],
 ) -> dict[str, dict[str, Any]]:
-  return {key: _cell(own[key], first[key]) for key in COLUMNS.values()}
+  return {key: cell(own[key], first[key]) for key in COLUMNS.values()}
 
 
-def _cell(
+def cell(
   values: Mapping[int, float], first: Mapping[int, float]
 ) -> dict[str, Any]:
+  """Returns a cell of a table, fit for JSON; unknown numbers are None.
+
+  Args:
+    values: by seed.
+    first: those that they are compared with, by seed; none for no comparison.
+  """
   mean = half = None
   if values:
     interval = mean_interval(list(values.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib import style
@@ -52,7 +52,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
         positions = [row["x"] for row in rows]
         _across(ax, positions, cells, paper, found["x_label"])
       else:
-        _down(ax, [row["name"] for row in rows], cells, paper)
+        down(ax, [row["name"] for row in rows], cells, paper)
   return figure
 
 
@@ -75,18 +75,26 @@ def _across(
   ax.set_xlabel(label)
 
 
-def _down(
+def down(
   ax: Axes,
   names: Sequence[str],
   cells: Sequence[Mapping[str, Any]],
-  paper: Sequence[float | None],
+  paper: Sequence[float | None] = (),
 ) -> None:
-  """Draws one panel with a line a row."""
+  """Draws one panel with a line a row.
+
+  Args:
+    ax: to draw in.
+    names: of the rows.
+    cells: with `mean` and `half_width`.
+    paper: its numbers, None where unknown; none at all by default.
+  """
   positions = list(range(len(names)))
   y, means, halves = _points(positions, cells)
   ax.errorbar(means, y, xerr=halves, **OURS)
-  y, values = _known(positions, paper)
-  ax.plot(values, y, linestyle="none", **PAPER)
+  if paper:
+    y, values = _known(positions, paper)
+    ax.plot(values, y, linestyle="none", **PAPER)
   ax.set_yticks(positions, names, fontsize=8)
   ax.set_ylim(len(names) - 0.5, -0.5)  # the first row on top
 
@@ -118,11 +126,20 @@ def write(found: Mapping[str, Any], path: pathlib.Path) -> None:
     found: from `aggregate.aggregate`.
     path: of the file.
   """
-  if not found["splits"]:
-    return
+  if found["splits"]:
+    save(lambda: draw(found), path)
+
+
+def save(make: Callable[[], Figure], path: pathlib.Path) -> None:
+  """Makes a figure and writes it as PNG.
+
+  Args:
+    make: returns the figure.
+    path: of the file.
+  """
   data = io.BytesIO()
   # Settings of the user's own would change the picture.
   with style.context("default"):
-    draw(found).savefig(data, format="png")
+    make().savefig(data, format="png")
   with files.replacing(path) as file:
     file.write(data.getvalue())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from causal_mlr_jax.core import files
@@ -41,10 +41,17 @@ def _flat(found: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 def csv_text(found: Mapping[str, Any]) -> str:
   """Returns a table as CSV: a line a row, split and metric."""
+  return csv_lines(CSV_COLUMNS, _flat(found))
+
+
+def csv_lines(
+  columns: Sequence[str], lines: Iterable[Mapping[str, Any]]
+) -> str:
+  """Returns lines as CSV, with a head; what a line lacks is empty."""
   text = io.StringIO()
-  writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+  writer = csv.DictWriter(text, columns, lineterminator="\n")
   writer.writeheader()
-  writer.writerows(_flat(found))
+  writer.writerows(lines)
   return text.getvalue()
 
 
@@ -64,25 +71,25 @@ def problems(row: Mapping[str, Any]) -> list[str]:
 def markdown(found: Mapping[str, Any]) -> str:
   """Returns a table as Markdown: two tables a split, then what is missing."""
   metric = TITLES[found["metric"]]
-  seeds = ", ".join(map(str, found["seeds"])) or "none"
   source = f" ({found['source']} of the paper)" if found["source"] else ""
   lines = [
     f"# {found['title']}{source}",
-    HEAD.format(config=found["config"], metric=metric, seeds=seeds),
+    HEAD.format(config=found["config"], metric=metric, seeds=seeds_of(found)),
   ]
   lines += [found["note"]] if found["note"] else []
   for split in found["splits"]:
     lines.append("\n".join(_means(found, split)))
     if len(found["rows"]) > 1:
       lines.append("\n".join(_differences(found, split)))
+  return "\n\n".join(lines + unfinished(found["rows"])) + "\n"
+
+
+def unfinished(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+  """Returns the paragraphs on what is missing, none if nothing is."""
   missing = [
-    f"- {row['name']}: {line}"
-    for row in found["rows"]
-    for line in problems(row)
+    f"- {row['name']}: {said}" for row in rows for said in problems(row)
   ]
-  if missing:
-    lines += ["Not finished:", "\n".join(missing)]
-  return "\n\n".join(lines) + "\n"
+  return ["Not finished:", "\n".join(missing)] if missing else []
 
 
 def _means(found: Mapping[str, Any], split: str) -> Iterable[str]:
@@ -92,25 +99,31 @@ def _means(found: Mapping[str, Any], split: str) -> Iterable[str]:
     for value in row["paper"].values()
   )
   extra = [f"paper: {name}" for name in COLUMNS] if has_paper else []
-  yield _line([f"`{split}`", *COLUMNS, *extra, "seeds"])
-  yield _line(["---"] + ["---:"] * (len(COLUMNS) + len(extra) + 1))
+  yield line([f"`{split}`", *COLUMNS, *extra, "seeds"])
+  yield line(["---"] + ["---:"] * (len(COLUMNS) + len(extra) + 1))
   for row in found["rows"]:
-    cells = [_mean(cell) for cell in row["splits"][split].values()]
+    cells = [mean(cell) for cell in row["splits"][split].values()]
     if has_paper:
       cells += [_number(value) for value in row["paper"].values()]
-    yield _line([row["name"], *cells, _seeds(row)])
+    yield line([row["name"], *cells, seeds(row)])
 
 
 def _differences(found: Mapping[str, Any], split: str) -> Iterable[str]:
   first, *others = found["rows"]
-  yield _line([f"`{split}`, difference to {first['name']}", *COLUMNS])
-  yield _line(["---"] + ["---:"] * len(COLUMNS))
+  yield line([f"`{split}`, difference to {first['name']}", *COLUMNS])
+  yield line(["---"] + ["---:"] * len(COLUMNS))
   for row in others:
-    cells = [_difference(cell) for cell in row["splits"][split].values()]
-    yield _line([row["name"], *cells])
+    cells = [difference(cell) for cell in row["splits"][split].values()]
+    yield line([row["name"], *cells])
 
 
-def _line(cells: Iterable[str]) -> str:
+def seeds_of(found: Mapping[str, Any]) -> str:
+  """Returns the seeds of a table, in words."""
+  return ", ".join(map(str, found["seeds"])) or "none"
+
+
+def line(cells: Iterable[str]) -> str:
+  """Returns a line of a table."""
   return f"| {' | '.join(cells)} |"
 
 
@@ -118,19 +131,22 @@ def _number(value: float | None, form: str = ".1f") -> str:
   return "-" if value is None else format(value, form)
 
 
-def _mean(cell: Mapping[str, Any]) -> str:
+def mean(cell: Mapping[str, Any], form: str = ".1f") -> str:
+  """Returns a mean, with its interval if it has one."""
   if cell["half_width"] is None:
-    return _number(cell["mean"])
-  return f"{cell['mean']:.1f} ± {cell['half_width']:.1f}"
+    return _number(cell["mean"], f"z{form}")
+  return f"{cell['mean']:z{form}} ± {cell['half_width']:{form}}"
 
 
-def _difference(cell: Mapping[str, Any]) -> str:
+def difference(cell: Mapping[str, Any], form: str = ".1f") -> str:
+  """Returns a difference, with its p-value if it has one."""
+  shown = _number(cell["difference"], f"+z{form}")
   if cell["p_value"] is None:
-    return _number(cell["difference"], "+z.1f")
-  return f"{cell['difference']:+z.1f} (p = {cell['p_value']:.2g})"
+    return shown
+  return f"{shown} (p = {cell['p_value']:.2g})"
 
 
-def _seeds(row: Mapping[str, Any]) -> str:
+def seeds(row: Mapping[str, Any]) -> str:
   """Returns how many runs are done, and of how many if not of all."""
   if row["note"]:
     return row["note"]
@@ -142,7 +158,19 @@ def _seeds(row: Mapping[str, Any]) -> str:
 
 def write(found: Mapping[str, Any], stem: pathlib.Path) -> None:
   """Writes STEM.md, STEM.csv and STEM.json."""
-  texts = {"md": markdown(found), "csv": csv_text(found)}
+  write_forms({"md": markdown(found), "csv": csv_text(found)}, found, stem)
+
+
+def write_forms(
+  texts: Mapping[str, str], found: Mapping[str, Any], stem: pathlib.Path
+) -> None:
+  """Writes a table in all its forms.
+
+  Args:
+    texts: by the ending of their file.
+    found: goes to STEM.json.
+    stem: path of the files, without an ending.
+  """
   for ending, text in texts.items():
     with files.replacing(stem.with_name(f"{stem.name}.{ending}")) as file:
       file.write(text.encode())
