@@ -166,7 +166,7 @@ def test_tuning_sees_no_test_image():
   rows = sweep_tables.find("tuning").rows
   made = sweep_runs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
   assert made["data"]["test_splits"] == ["train[95%:]"]
-  assert rows[0].name == "baseline lr=0.012"
+  assert rows[0].name == "baseline lr=0.01"
   assert len(rows) == 12 * 4
   made = {
     row.name: sweep_runs.make(row, EMOJI, [100], pathlib.Path())[100].config
@@ -176,7 +176,7 @@ def test_tuning_sees_no_test_image():
     assert config["data"]["test_splits"] == [config["data"]["validation_split"]]
     assert config["transfer"]["name"] == ""
   rates = {c["train"]["learning_rate"] for c in made.values()}
-  assert rates == {0.0015, 0.003, 0.006, 0.012}
+  assert rates == {0.0015, 0.003, 0.006, 0.01}
   first = {
     made[f"ccd lr={rate:g}"]["first_stage"]["learning_rate"] for rate in rates
   }

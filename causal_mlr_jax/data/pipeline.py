@@ -16,12 +16,21 @@ import jax
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import decoded
 from causal_mlr_jax.data import preprocess as preprocess_lib
 from causal_mlr_jax.data.dataset import Dataset
 
+
+def _cores() -> int:
+  """Returns how many cores this process may use."""
+  if hasattr(os, "sched_getaffinity"):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 # A thread makes a batch. Decoding and resizing release the GIL, the rest does
 # not: on two cores four threads were slower than two.
-THREADS = min(max(os.cpu_count() or 1, 2), 16)
+THREADS = min(max(_cores(), 2), 16)
 # Batches that are ready or under way for each thread: two of 128 images of 448
 # pixels are 154 MB.
 AHEAD = 2
@@ -56,6 +65,8 @@ def train_batches(
   """
   source = dataset.source(split)
   op = preprocess_lib.parse(preprocess)
+  if (rest := preprocess_lib.after_decode(preprocess)) and decoded.fits(source):
+    source, op = decoded.Decoded(source), rest
   processes, process = jax.process_count(), jax.process_index()
 
   def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -203,13 +203,39 @@ def parse(text: str) -> Op:
   Raises:
     UserError: an unknown op, wrong arguments or wrong syntax.
   """
-  steps = [_parse_one(part.strip(), text) for part in text.split("|")]
+  steps = _parse_all(text)
   ops, names = [step.op for step in steps], [step.name for step in steps]
-  if names[:2] == ["decode", "random_resized_crop"]:
+  if _is_fused(names):
     crop, mirror = steps[1], names[2:3] == ["flip_lr"]
     fused = decode_random_resized_crop(*crop.args, **crop.kwargs, mirror=mirror)
     ops[: 2 + mirror] = [fused]
+  return _chain(ops)
 
+
+def after_decode(text: str) -> Op | None:
+  """Returns what follows a 'decode' at the beginning, for decoded images.
+
+  None if there is no such 'decode', or it is one with the step after it.
+
+  Raises:
+    UserError: as of `parse`.
+  """
+  steps = _parse_all(text)
+  names = [step.name for step in steps]
+  if names[0] != "decode" or _is_fused(names):
+    return None
+  return _chain([step.op for step in steps[1:]])
+
+
+def _parse_all(text: str) -> list[_Step]:
+  return [_parse_one(part.strip(), text) for part in text.split("|")]
+
+
+def _is_fused(names: list[str]) -> bool:
+  return names[:2] == ["decode", "random_resized_crop"]
+
+
+def _chain(ops: list[Op]) -> Op:
   def run(data: Any, rng: np.random.Generator) -> np.ndarray:
     for op in ops:
       data = op(data, rng)

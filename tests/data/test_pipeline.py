@@ -3,7 +3,7 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data import decoded, pipeline
 from tests import small
 
 
@@ -137,3 +137,13 @@ def test_damaged_records_are_one_clear_error(tmp_path):
   builder = small.builder(tmp_path)
   with pytest.raises(UserError, match="prepare it anew"):
     dataset_lib.open_prepared(builder).label_matrix("test")
+
+
+def test_kept_images_make_the_same_batches(dataset, monkeypatch):
+  kept = take(train(dataset), 9)  # two epochs and more
+  monkeypatch.setattr(decoded, "KEEP_BYTES", 0)
+  anew = take(train(dataset), 9)
+  for a, b in zip(kept, anew, strict=True):
+    assert a.keys() == b.keys()
+    for key in a:
+      np.testing.assert_array_equal(a[key], b[key])
