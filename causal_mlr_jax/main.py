@@ -18,6 +18,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from causal_mlr_jax.core import errors, parallel
+from causal_mlr_jax.modes import MODES
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A file of configs/, with a method after a colon."
@@ -30,22 +31,8 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   "mode",
   "train",
-  [
-    "train",
-    "prepare",
-    "audit",
-    "confounders",
-    "import",
-    "evaluate",
-    "effects",
-  ],
-  "train: everything, prepare data, confounders, train, evaluate, report. "
-  "prepare: check and convert the data set, and stop. "
-  "audit: find the labels that lean on a context, and stop. "
-  "confounders: prepare data and confounders, and stop. "
-  "import: make a checkpoint of the weights in --config.init_from, and stop. "
-  "evaluate: score the best checkpoint of the workdir and report. "
-  "effects: measure which labels raise which others, and what scores lean on.",
+  list(MODES),
+  " ".join(f"{name}: {what}." for name, what in MODES.items()),
 )
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",

@@ -28,6 +28,7 @@ from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.side_inputs import known_label_state
 from causal_mlr_jax.evaluation.metrics import HEADLINES
+from causal_mlr_jax.modes import MODES, ON_A_RUN
 from causal_mlr_jax.reports import summary
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import optimizer, setup
@@ -36,17 +37,6 @@ from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights import init_from
 from causal_mlr_jax.workdir import Workdir, as_json
 
-MODES = (
-  "train",
-  "prepare",
-  "audit",
-  "confounders",
-  "import",
-  "evaluate",
-  "effects",
-)
-# They work on a trained run: of data and side inputs, they need the same.
-ON_A_RUN = ("evaluate", "effects")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 
 

@@ -145,7 +145,7 @@ def make(
   settings = [f"--config.{key}={value}" for key, value in values.items()]
   argv, config = resolve(source, row.method, settings)
   found = workdir.as_json(config)
-  name = f"{row.method}-{fingerprint(config=_identity(workdir.lasting(found)))}"
+  name = f"{row.method}-{fingerprint(config=_identity(found))}"
   return {
     seed: Run(
       folder / f"{name}-{seed}",

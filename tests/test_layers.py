@@ -54,7 +54,11 @@ def test_imports_go_down_the_layers(path):
     assert down or other == folder or (other == "nn" and LAYERS[folder] >= 1)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+  "path",
+  [*FILES, *sorted(ROOT.glob("configs/*.py"))],
+  ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_files_are_small_and_functions_short(path):
   text = path.read_text()
   assert text.count("\n") <= 300

@@ -12,7 +12,7 @@ from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import optimizer
 from causal_mlr_jax.training.criterion import make_criterion
-from configs import coco, coco_stuff, common, recipes
+from configs import choices, coco, coco_stuff, recipes
 from tests import small
 
 LABELS = 6
@@ -30,7 +30,7 @@ def side():
 
 
 def test_a_method_without_a_recipe_is_named(monkeypatch):
-  monkeypatch.setitem(common.METHODS, "mine", {"hidden": 3})
+  monkeypatch.setitem(choices.METHODS, "mine", {"hidden": 3})
   with pytest.raises(UserError, match=r"recipe.*'mine'"):
     coco.get_config("mine")
 

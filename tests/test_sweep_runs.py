@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from causal_mlr_jax import run as run_lib
-from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables, workdir
+from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.sweep_runs import Source
 
@@ -143,23 +143,6 @@ def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
   sweep_plan.write_table(emoji)
   table = json.loads((tmp_path / "table_transfer.json").read_text())
   assert table["paper_split"] == "test_shifted"
-
-
-def test_later_keys_at_neutral_values_keep_the_folder_of_a_run():
-  _, config = sweep_runs.resolve(EMOJI, "causal")
-  new = workdir.as_json(config)
-  old = json.loads(json.dumps(new))
-  del old["confounders"]["data"], old["confounders"]["target_splits"]
-  del old["method"]["learn_confounders"]
-  assert workdir.differences(old, new) == []
-  for key in ("confounders.data=both", "method.learn_confounders=True"):
-    _, config = sweep_runs.resolve(EMOJI, "causal", [f"--config.{key}"])
-    assert key.split("=")[0] in str(
-      workdir.differences(old, workdir.as_json(config))
-    )
-    assert folder_of("causal", f"--config.{key}") != folder_of()
-  splits = "--config.confounders.target_splits=()"
-  assert folder_of("causal", splits) == folder_of()
 
 
 def test_tuning_sees_no_test_image():

@@ -11,7 +11,7 @@ from causal_mlr_jax.core.types import Features
 from causal_mlr_jax.data.side_inputs import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
-from configs import common
+from configs import choices
 from tests import small
 
 NAMES = lookup.names(model_lib.METHODS)
@@ -35,7 +35,7 @@ WITHOUT_GRADIENT = (
 
 def make(name, **options):
   method = model_lib.find_method(name)
-  fields = dict(common.METHODS[name])
+  fields = dict(choices.METHODS[name])
   if "variant" in fields:
     fields["variant"] = "corrected"  # what 'auto' is without a checkpoint
   fields |= {k: v for k, v in SMALL.items() if k in fields}
@@ -78,7 +78,7 @@ def make_reference(features):
 
 
 def test_every_method_has_its_line_in_the_configuration():
-  assert set(NAMES) == set(common.METHODS)
+  assert set(NAMES) == set(choices.METHODS)
 
 
 @pytest.mark.parametrize("name", NAMES)
