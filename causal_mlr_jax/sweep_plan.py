@@ -91,12 +91,51 @@ def lacks(row: Row, config: Mapping[str, Any]) -> str:
     config: of the sweep, as JSON sees it.
   """
   if not row.weights:
-    return sweep_tables.lacks_target(row, config)
+    return lacks_target(row, config)
   try:
     pretrained.source(row.weights)
   except UserError:
     return f"no weights: {row.weights}"
   return ""
+
+
+def data_name(config: Mapping[str, Any]) -> str:
+  """Returns what a configuration is tested on: 'NAME', or 'NAME to NAME'."""
+  source, target = config["data"]["name"], config["transfer"]["name"]
+  return f"{source} to {target}" if target else source
+
+
+def split_of(table: Table, config: Mapping[str, Any]) -> str:
+  """Returns the name in a report of the split that a table's numbers are of.
+
+  With another data set to test on it is that one's.
+
+  Args:
+    table: see `Table.split`.
+    config: as JSON sees it.
+  """
+  return _tested_splits(config)[-1 if table.split == "last" else 0]
+
+
+def _tested_splits(config: Mapping[str, Any]) -> list[str]:
+  target = config["transfer"]
+  if target["name"]:
+    return [f"{target['name']}:{split}" for split in target["test_splits"]]
+  return list(config["data"]["test_splits"])
+
+
+def lacks_target(row: Row, config: Mapping[str, Any]) -> str:
+  """Returns why a configuration has no images for a row to look at, else ''.
+
+  Args:
+    row: perhaps with confounders of the images tested on.
+    config: of the sweep, as JSON sees it.
+  """
+  if row.overrides.get("confounders.data", "source") == "source":
+    return ""
+  if config["transfer"]["name"] or config["confounders"]["target_splits"]:
+    return ""
+  return "no images tested on: neither transfer.name nor target_splits is set"
 
 
 def write_table(plan: Plan) -> None:
@@ -112,7 +151,7 @@ def write_table(plan: Plan) -> None:
     found = aggregate.aggregate(
       _rows(plan),
       plan.config["evaluate"]["metric"],
-      sweep_tables.split_of(plan.table, plan.config),
+      split_of(plan.table, plan.config),
       **_about(plan),
       source=plan.table.source,
       x_label=plan.table.x_label,
@@ -130,7 +169,7 @@ def _write_effects(plan: Plan, stem: pathlib.Path) -> None:
 
 
 def _rows(plan: Plan) -> list[aggregate.Row]:
-  paper = plan.table.paper.get(sweep_tables.data_name(plan.config), {})
+  paper = plan.table.paper.get(data_name(plan.config), {})
   return [
     aggregate.Row(
       row.name,

@@ -163,6 +163,21 @@ TABLES = {
     sweep_paper.CLUSTERS,
     x_label="K",
   ),
+  "clusters_prior": Table(
+    "The number K of confounders under the paper's formula",
+    tuple(
+      _causal(
+        f"{form} K={k}",
+        method__adjustment="prior",
+        method__intervention=form,
+        confounders__num=k,
+      )
+      for form, sizes in (("post_norm", (1, 20, 80, 500)), ("linear", (1, 80)))
+      for k in sizes
+    ),
+    note="Under linear the expectation needs the confounders' mean alone, so "
+    "there K can make no difference but that of rounding.",
+  ),
   "confounder_backbone": Table(
     "The network whose features are clustered",
     (
@@ -255,42 +270,3 @@ def select(table: Table, names: Sequence[str]) -> tuple[Row, ...]:
       "Leave out one of the two."
     )
   return tuple(row for row in table.rows if row.name in names or not names)
-
-
-def data_name(config: Mapping[str, Any]) -> str:
-  """Returns what a configuration is tested on: 'NAME', or 'NAME to NAME'."""
-  source, target = config["data"]["name"], config["transfer"]["name"]
-  return f"{source} to {target}" if target else source
-
-
-def split_of(table: Table, config: Mapping[str, Any]) -> str:
-  """Returns the name in a report of the split that a table's numbers are of.
-
-  With another data set to test on it is that one's.
-
-  Args:
-    table: see `Table.split`.
-    config: as JSON sees it.
-  """
-  return _tested_splits(config)[-1 if table.split == "last" else 0]
-
-
-def _tested_splits(config: Mapping[str, Any]) -> list[str]:
-  target = config["transfer"]
-  if target["name"]:
-    return [f"{target['name']}:{split}" for split in target["test_splits"]]
-  return list(config["data"]["test_splits"])
-
-
-def lacks_target(row: Row, config: Mapping[str, Any]) -> str:
-  """Returns why a configuration has no images for a row to look at, else ''.
-
-  Args:
-    row: perhaps with confounders of the images tested on.
-    config: of the sweep, as JSON sees it.
-  """
-  if row.overrides.get("confounders.data", "source") == "source":
-    return ""
-  if config["transfer"]["name"] or config["confounders"]["target_splits"]:
-    return ""
-  return "no images tested on: neither transfer.name nor target_splits is set"

@@ -100,17 +100,17 @@ def test_the_papers_numbers_find_their_data_and_split():
     ("nus_to_coco", "nus_wide to coco", "coco:test"),
   ):
     _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
-    assert sweep_tables.data_name(config) == name
-    assert sweep_tables.split_of(sweep_tables.find("methods"), config) == split
+    assert sweep_plan.data_name(config) == name
+    assert sweep_plan.split_of(sweep_tables.find("methods"), config) == split
 
 
 def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
   last, first = map(sweep_tables.find, ("transfer", "methods"))
   _, config = sweep_runs.resolve(EMOJI, "causal")
-  assert sweep_tables.split_of(last, config) == "test_shifted"
-  assert sweep_tables.split_of(first, config) == "test"
+  assert sweep_plan.split_of(last, config) == "test_shifted"
+  assert sweep_plan.split_of(first, config) == "test"
   _, config = sweep_runs.resolve(Source("configs/coco_to_nus.py"), "causal")
-  assert sweep_tables.split_of(last, config) == "nus_wide:test"
+  assert sweep_plan.split_of(last, config) == "nus_wide:test"
 
 
 def test_rows_that_look_at_the_target_need_one():
@@ -122,10 +122,10 @@ def test_rows_that_look_at_the_target_need_one():
     ("coco_stuff", "target_splits"),
   ):
     _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
-    said = sweep_tables.lacks_target(both, config)
+    said = sweep_plan.lacks_target(both, config)
     assert bool(said) == bool(reason)
     assert reason in said
-    assert sweep_tables.lacks_target(plain, config) == ""
+    assert sweep_plan.lacks_target(plain, config) == ""
 
 
 def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
