@@ -152,6 +152,7 @@ def write_table(plan: Plan) -> None:
       _rows(plan),
       plan.config["evaluate"]["metric"],
       split_of(plan.table, plan.config),
+      plan.table.reference,
       **_about(plan),
       source=plan.table.source,
       x_label=plan.table.x_label,

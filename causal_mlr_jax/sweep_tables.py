@@ -42,12 +42,13 @@ class Table(NamedTuple):
 
   Attributes:
     title: what is compared.
-    rows: the first one is what the others are compared with.
+    rows: in the order in which they are shown.
     source: the paper's table.
     paper: its numbers by data set, see `data_name`, and row.
     x_label: of the numeric axis.
     note: what a reader must know.
     split: which test split the numbers are of, 'first' or 'last'.
+    reference: the row that the others are compared with, by default the first.
     effects: its numbers are those of --mode=effects, not those of a report.
   """
 
@@ -58,6 +59,7 @@ class Table(NamedTuple):
   x_label: str = ""
   note: str = ""
   split: str = "first"
+  reference: str = ""
   effects: bool = False
 
 
@@ -155,6 +157,7 @@ TABLES = {
     "trained with its own confounders; decouple_causal is our default, in "
     "which it is. Where a configuration has recipes, :causal,common trains all "
     "rows by the same one.",
+    reference="decouple",
   ),
   "clusters": Table(
     "The number K of confounders",

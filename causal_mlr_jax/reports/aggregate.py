@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,18 +39,24 @@ class Row(NamedTuple):
 
 
 def aggregate(
-  rows: Sequence[Row], metric: str, paper_split: str, **about: Any
+  rows: Sequence[Row],
+  metric: str,
+  paper_split: str,
+  reference: str = "",
+  **about: Any,
 ) -> dict[str, Any]:
   """Returns all numbers of a table, fit for JSON; unknown ones are None.
 
   Values are in percent. `half_width` is half of the 95% t-interval over
-  seeds; `difference` is to the first row, the mean over the seeds that both
+  seeds; `difference` is to the reference, the mean over the seeds that both
   have, and `p_value` that of a paired two-sided t-test over them.
 
   Args:
     rows: whose reports are read.
     metric: one of `evaluation.metrics.HEADLINES`.
     paper_split: the split that the paper's numbers are of.
+    reference: the row that the others are compared with; the first one if it
+      is not among them.
     **about: `table`, `title`, `source`, `config`, `note`, `x_label`: strings
       that are kept.
   """
@@ -63,14 +69,16 @@ def aggregate(
   values = [
     {split: _values(row, split, metric) for split in splits} for row in reports
   ]
-  # The first row itself is compared with nothing.
-  nothing = {split: {key: {} for key in COLUMNS.values()} for split in splits}
-  firsts = [nothing, *[values[0]] * (len(rows) - 1)]
+  names = [row.name for row in rows]
+  place = names.index(reference) if reference in names else 0
+  others = [values[place]] * len(rows)
+  others[place] = _nothing(splits)  # the reference is compared with nothing
   return about | {
     "metric": metric,
     "seeds": sorted({seed for row in rows for seed in row.folders}),
     "splits": list(splits),
     "paper_split": paper_split,
+    "reference": names[place],
     "rows": [
       {
         "name": row.name,
@@ -78,10 +86,10 @@ def aggregate(
         "note": row.note,
         "runs": {str(s): _without_report(run) for s, run in own_runs.items()},
         "paper": dict(zip(COLUMNS.values(), row.paper, strict=True)),
-        "splits": {s: _cells(own[s], first[s]) for s in splits},
+        "splits": {s: _cells(own[s], other[s]) for s in splits},
       }
-      for row, own_runs, own, first in zip(
-        rows, runs, values, firsts, strict=True
+      for row, own_runs, own, other in zip(
+        rows, runs, values, others, strict=True
       )
     ],
   }
@@ -132,27 +140,31 @@ def _values(
   return found
 
 
+def _nothing(splits: Iterable[str]) -> dict[str, dict[str, dict]]:
+  return {split: {key: {} for key in COLUMNS.values()} for split in splits}
+
+
 def _cells(
   own: Mapping[str, Mapping[int, float]],
-  first: Mapping[str, Mapping[int, float]],
+  other: Mapping[str, Mapping[int, float]],
 ) -> dict[str, dict[str, Any]]:
-  return {key: cell(own[key], first[key]) for key in COLUMNS.values()}
+  return {key: cell(own[key], other[key]) for key in COLUMNS.values()}
 
 
 def cell(
-  values: Mapping[int, float], first: Mapping[int, float]
+  values: Mapping[int, float], others: Mapping[int, float]
 ) -> dict[str, Any]:
   """Returns a cell of a table, fit for JSON; unknown numbers are None.
 
   Args:
     values: by seed.
-    first: those that they are compared with, by seed; none for no comparison.
+    others: those that they are compared with, by seed; none for no comparison.
   """
   mean = half = None
   if values:
     interval = mean_interval(list(values.values()))
     mean, half = interval.mean, interval.half_width
-  difference, p_value = paired(values, first)
+  difference, p_value = paired(values, others)
   return {
     "values": {str(seed): value for seed, value in values.items()},
     "mean": mean,

@@ -109,8 +109,8 @@ def _means(found: Mapping[str, Any], split: str) -> Iterable[str]:
 
 
 def _differences(found: Mapping[str, Any], split: str) -> Iterable[str]:
-  first, *others = found["rows"]
-  yield line([f"`{split}`, difference to {first['name']}", *COLUMNS])
+  others = [r for r in found["rows"] if r["name"] != found["reference"]]
+  yield line([f"`{split}`, difference to {found['reference']}", *COLUMNS])
   yield line(["---"] + ["---:"] * len(COLUMNS))
   for row in others:
     cells = [difference(cell) for cell in row["splits"][split].values()]

@@ -162,3 +162,19 @@ def test_numbers_of_the_paper_stand_beside_their_split_alone(tmp_path):
   found = aggregate.aggregate(rows(tmp_path), "map", "other", **ABOUT)
   assert "paper:" not in tables.markdown(found)
   assert "29.7" not in tables.csv_text(found)
+
+
+def test_rows_are_compared_with_the_reference(tmp_path):
+  made = rows(tmp_path)
+  name = made[1].name
+  found = aggregate.aggregate(made, "map", "test", name, **ABOUT)
+  assert found["reference"] == name
+  for row in found["rows"]:
+    cell = row["splits"]["test"]["all"]
+    assert (cell["difference"] is None) == (row["name"] == name)
+  text = tables.markdown(found)
+  assert f"difference to {name}" in text
+  assert (
+    aggregate.aggregate(made, "map", "test", "gone", **ABOUT)["reference"]
+    == made[0].name
+  )
