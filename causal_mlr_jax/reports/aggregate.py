@@ -80,18 +80,26 @@ def aggregate(
     "paper_split": paper_split,
     "reference": names[place],
     "rows": [
-      {
-        "name": row.name,
-        "x": row.x,
-        "note": row.note,
-        "runs": {str(s): _without_report(run) for s, run in own_runs.items()},
-        "paper": dict(zip(COLUMNS.values(), row.paper, strict=True)),
-        "splits": {s: _cells(own[s], other[s]) for s in splits},
-      }
+      _row(row, own_runs, {s: _cells(own[s], other[s]) for s in splits})
       for row, own_runs, own, other in zip(
         rows, runs, values, others, strict=True
       )
     ],
+  }
+
+
+def _row(
+  row: Row,
+  runs: Mapping[int, Mapping[str, Any]],
+  splits: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+  return {
+    "name": row.name,
+    "x": row.x,
+    "note": row.note,
+    "runs": {str(seed): _without_report(run) for seed, run in runs.items()},
+    "paper": dict(zip(COLUMNS.values(), row.paper, strict=True)),
+    "splits": splits,
   }
 
 
