@@ -3,7 +3,7 @@
   python -m causal_mlr_jax.main --config=configs/context_emoji.py
   python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
 
-The argument after the colon is the method, `causal` by default. About two
+The argument after the colon is the method, `causal` by default. Two to four
 minutes on two CPU cores, and one more the first time, for data and
 confounders.
 """
