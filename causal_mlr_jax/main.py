@@ -107,7 +107,14 @@ def _explain(error: BaseException) -> str:
       error = error.args[0]
     return f"Unknown configuration key {' '.join(error.args[0].split())}"
   lines = [line for line in str(error).splitlines() if line.strip()]
-  return f"{lines[-1].strip()} (--help shows the flags)"
+  last = lines[-1].strip()
+  if "No such file" in last:  # in the text alone: the flag has swallowed it
+    return (
+      f"The configuration cannot be read: {last}. Expected --config=FILE, for "
+      "example --config=configs/context_emoji.py, from the folder that "
+      "configs/ is in."
+    )
+  return f"{last} (--help shows the flags)"
 
 
 def cli(argv: list[str]) -> int:

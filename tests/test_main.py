@@ -34,7 +34,10 @@ MISTAKES = {
   "section": ([EMOJI, "--config.confounder.num=3"], "confounders"),
   "type": ([EMOJI, "--config.train.epochs=many"], "epochs"),
   "method": ([EMOJI + ":q2"], "Did you mean 'q2l'"),
-  "config file": (["--config=configs/nothing.py"], "nothing.py"),
+  "config file": (
+    ["--config=configs/nothing.py"],
+    "configs/nothing.py'. Expected --config=FILE",
+  ),
   "no config": ([], "--config=FILE"),
   "mode": ([EMOJI, "--mode=trian"], "mode"),
   "flag": ([EMOJI, "--workdri=x"], "workdri"),
