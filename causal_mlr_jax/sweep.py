@@ -33,8 +33,9 @@ from causal_mlr_jax import main as program
 from causal_mlr_jax import sweep_plan, sweep_process, sweep_runs, sweep_tables
 from causal_mlr_jax.core import errors, progress
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.sweep_configs import Run, Source
 from causal_mlr_jax.sweep_plan import Plan
-from causal_mlr_jax.sweep_runs import Run, Source, State
+from causal_mlr_jax.sweep_runs import State
 
 EXIT_FAILED = 1
 POLL_SECONDS = 1.0

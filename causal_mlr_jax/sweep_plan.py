@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from causal_mlr_jax import sweep_runs, sweep_tables, workdir
+from causal_mlr_jax import sweep_configs, sweep_runs, sweep_tables, workdir
 from causal_mlr_jax.core import files, locks
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.reports import (
@@ -18,7 +18,7 @@ from causal_mlr_jax.reports import (
   tables,
   tables_effects,
 )
-from causal_mlr_jax.sweep_runs import Run, Source
+from causal_mlr_jax.sweep_configs import Run, Source
 from causal_mlr_jax.sweep_tables import Row, Table
 from causal_mlr_jax.weights import pretrained
 
@@ -63,14 +63,16 @@ def make_plan(
   """
   table = sweep_tables.find(name)
   selected = sweep_tables.select(table, row_names)
-  _, config = sweep_runs.resolve(source, selected[0].method)
+  _, config = sweep_configs.resolve(source, selected[0].method)
   found = workdir.as_json(config)
   rows = tuple(
     (
       row,
       {}
       if lacks(row, found)
-      else sweep_runs.make(row, source, seeds, folder / "runs", table.effects),
+      else sweep_configs.make(
+        row, source, seeds, folder / "runs", table.effects
+      ),
     )
     for row in selected
   )
@@ -201,16 +203,18 @@ def work_left(runs: Sequence[Run], folder: pathlib.Path) -> str:
     runs: that are not done.
     folder: of the whole.
   """
-  trained = [sweep_runs.report_of(run) is not None for run in runs]
-  said = time_left(trained.count(False), folder)
+  trainings = {(run.trained or run).folder: run.trained or run for run in runs}
+  reports = [sweep_runs.report_of(run) for run in trainings.values()]
+  said = time_left(reports.count(None), folder)
   effects = sum(run.effects for run in runs)
   return said + (f" and {effects} measurement(s) of effects" if effects else "")
 
 
 def median_seconds(folder: pathlib.Path) -> float | None:
-  """Returns the median time of the finished runs below, None without any."""
+  """Returns the median time of the trained runs below, None without any."""
   reports = folder.glob("runs/*/report/report.json")
-  times = [sum(files.read_json(path)["seconds"].values()) for path in reports]
+  seconds = [files.read_json(path)["seconds"] for path in reports]
+  times = [sum(s.values()) for s in seconds if "training" in s]
   return statistics.median(times) if times else None
 
 

@@ -6,36 +6,13 @@ import contextlib
 import copy
 import enum
 import fcntl
-import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import ml_collections
-from absl import flags
-from ml_collections import config_flags
-
-from causal_mlr_jax import sweep_process, workdir
+from causal_mlr_jax import sweep_process, sweep_takeover, workdir
 from causal_mlr_jax.core import errors, files
-from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.reports import aggregate_effects
-from causal_mlr_jax.sweep_tables import Row
-
-LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
-
-
-class Source(NamedTuple):
-  """Where the configurations of a sweep come from.
-
-  Attributes:
-    file: of configs/.
-    recipe: what follows the method in its argument, with the comma.
-    overrides: '--config.KEY=VALUE', for every run.
-  """
-
-  file: str
-  recipe: str = ""
-  overrides: tuple[str, ...] = ()
+from causal_mlr_jax.sweep_configs import Run
 
 
 class State(enum.Enum):
@@ -45,22 +22,6 @@ class State(enum.Enum):
   FAILED = "failed"
   BUSY = "busy"
   MISSING = "to do"
-
-
-class Run(NamedTuple):
-  """One training, and what is measured on it.
-
-  Attributes:
-    folder: its workdir, named by method, configuration and seed.
-    flags: of `causal_mlr_jax.main`, but for the workdir and the mode.
-    config: as JSON sees it.
-    effects: whether its effects are measured too.
-  """
-
-  folder: pathlib.Path
-  flags: tuple[str, ...]
-  config: Mapping[str, Any]
-  effects: bool = False
 
 
 class Job(NamedTuple):
@@ -76,96 +37,6 @@ class Job(NamedTuple):
   mode: str
   failed: str
   result_of: Callable[[Run], dict[str, Any] | None]
-
-
-def resolve(
-  source: Source, method: str, overrides: Sequence[str] = ()
-) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
-  """Returns flags and the configuration that they make, locked.
-
-  Raises:
-    UserError: the configuration has not such a method, key or value.
-  """
-  argument = f"--config={source.file}:{method}{source.recipe}"
-  argv = (argument, *source.overrides, *overrides)
-  values = flags.FlagValues()
-  holder = config_flags.DEFINE_config_file(
-    "config", flag_values=values, sys_argv=["", *argv]
-  )
-  try:
-    values(["", *argv])
-    holder.value.keys()  # a file that is missing fails here, not at once
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-  ) as error:
-    raise UserError(
-      f"The method {method!r} cannot be run with {' '.join(argv)}: "
-      f"{' '.join(str(error).split())}. Leave out the override, or give the "
-      "rows that take it by --rows."
-    ) from error
-  return argv, holder.value
-
-
-def make(
-  row: Row,
-  source: Source,
-  seeds: Sequence[int],
-  folder: pathlib.Path,
-  effects: bool = False,
-) -> dict[int, Run]:
-  """Returns the runs of a row by seed.
-
-  Args:
-    row: what it sets wins over the overrides of the source.
-    source: of the configuration.
-    seeds: of training.
-    folder: that holds all runs.
-    effects: whether effects are measured too.
-
-  Raises:
-    UserError: as `resolve`.
-  """
-  values = dict(row.overrides)
-  if row.on_validation:
-    _, own = resolve(source, row.method)
-    values["data.test_splits"] = (own.data.validation_split,)
-  if row.sizes_of:
-    _, own = resolve(source, row.method)
-    _, other = resolve(source, row.sizes_of)
-    values |= {
-      f"method.{key}": other.method[key]
-      for key in own.method
-      if key in other.method and key != "name"
-    }
-  settings = [f"--config.{key}={value}" for key, value in values.items()]
-  argv, config = resolve(source, row.method, settings)
-  found = workdir.as_json(config)
-  name = f"{row.method}-{fingerprint(config=_identity(found))}"
-  return {
-    seed: Run(
-      folder / f"{name}-{seed}",
-      (*argv, f"--config.seed={seed}"),
-      found | {"seed": seed},
-      effects,
-    )
-    for seed in seeds
-  }
-
-
-def _identity(config: Mapping[str, Any], name: str = "config") -> dict:
-  """Returns a configuration without what makes no other run of it."""
-  return {
-    key: _identity(value, f"{name}.{key}")
-    if isinstance(value, Mapping)
-    else value
-    for key, value in config.items()
-    if f"{name}.{key}" not in LEFT_OUT
-  }
 
 
 def report_of(run: Run) -> dict[str, Any] | None:
@@ -187,12 +58,14 @@ def effects_of(run: Run) -> dict[str, Any] | None:
 
 
 TRAINING = Job("train", "failed.json", report_of)
+TEST = Job("evaluate", "failed.json", report_of)
 EFFECTS = Job("effects", aggregate_effects.FAILED, effects_of)
 
 
 def jobs_of(run: Run) -> tuple[Job, ...]:
   """Returns what a run consists of, one after another."""
-  return (TRAINING, EFFECTS) if run.effects else (TRAINING,)
+  first = TRAINING if run.trained is None else TEST
+  return (first, EFFECTS) if run.effects else (first,)
 
 
 def failure_of(run: Run) -> dict[str, Any] | None:
@@ -245,9 +118,17 @@ def attempt(run: Run, since: float, stop: sweep_process.Stop) -> State:
   """
   if state_of(run) is State.DONE:
     return State.DONE
+  other = run.trained
+  if other is not None:
+    state = attempt(other, since, stop)
+    if state is State.BUSY:
+      return state
   with claimed(run) as claim:
     if claim is None:
       return State.BUSY
+    if other is not None and (failure := failure_of(other)) is not None:
+      files.write_json(run.folder / TEST.failed, failure)
+      return State.FAILED
     for job in jobs_of(run):
       if stop.requested:
         raise errors.Preempted(sweep_process.STOPPED)
@@ -267,6 +148,8 @@ def _attempt(
     return State.DONE
   if failure is not None and failure["time"] >= since:
     return State.FAILED
+  if run.trained is not None:
+    sweep_takeover.take_over(run.trained.folder, run.folder)
   flags_ = (*run.flags, f"--workdir={run.folder}", f"--mode={job.mode}")
   found = sweep_process.execute(flags_, run.folder, claim, stop)
   if job.result_of(run) is not None and found["exit_code"] == 0:

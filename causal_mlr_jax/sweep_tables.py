@@ -26,6 +26,8 @@ class Row(NamedTuple):
     weights: that it needs, a name or a file, see `weights/pretrained.py`.
     x: where its points stand on a numeric axis.
     on_validation: tested on the configuration's validation split alone.
+    at_test: values by key that training does not see: its run takes over the
+      training of the row without them, and is tested with them.
   """
 
   name: str
@@ -35,6 +37,7 @@ class Row(NamedTuple):
   weights: str = ""
   x: float | None = None
   on_validation: bool = False
+  at_test: Mapping[str, Any] = MappingProxyType({})
 
 
 class Table(NamedTuple):
@@ -220,11 +223,15 @@ TABLES = {
         _causal(f"adjustment_{name}", method__adjustment=name)
         for name in ADJUSTMENTS
       ),
-      *(_causal(f"fusion_{name}", method__fusion=name) for name in FUSIONS),
+      *(
+        Row(f"fusion_{name}", "causal", at_test={"method.fusion": name})
+        for name in FUSIONS
+      ),
     ),
     note="post_norm, prior_share, adjustment_offset and "
     "fusion_mean_probability are one and the same run where a configuration "
-    "keeps these defaults; adjustment_prior is the paper's formula.",
+    "keeps these defaults; adjustment_prior is the paper's formula. All "
+    "fusions are of one training, and of its best checkpoint by the default.",
   ),
   "effects": Table(
     "Which effects are causal, and what scores lean on",

@@ -6,7 +6,8 @@ import pathlib
 import pytest
 
 from causal_mlr_jax import sweep_plan, sweep_runs
-from causal_mlr_jax.sweep_runs import Source, State
+from causal_mlr_jax.sweep_configs import Source
+from causal_mlr_jax.sweep_runs import State
 from tests import small
 from tests.test_sweep import SMALL, call, starts
 

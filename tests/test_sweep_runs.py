@@ -7,9 +7,9 @@ import pathlib
 import pytest
 
 from causal_mlr_jax import run as run_lib
-from causal_mlr_jax import sweep_plan, sweep_runs, sweep_tables
+from causal_mlr_jax import sweep_configs, sweep_plan, sweep_runs, sweep_tables
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.sweep_runs import Source
+from causal_mlr_jax.sweep_configs import Source
 
 ROOT = pathlib.Path(__file__).parents[1]
 EMOJI = Source("configs/context_emoji.py")
@@ -33,7 +33,7 @@ def at_the_root(monkeypatch):
 def rows(source):
   for name, table in sweep_tables.TABLES.items():
     for row in table.rows:
-      made = sweep_runs.make(row, source, [0], pathlib.Path("runs"))
+      made = sweep_configs.make(row, source, [0], pathlib.Path("runs"))
       yield name, row, made[0]
 
 
@@ -41,14 +41,14 @@ def rows(source):
 def test_every_override_is_a_key_and_rows_differ(source):
   found = {}
   for table, row, made in rows(source):
-    for key, value in row.overrides.items():
+    for key, value in (*row.overrides.items(), *row.at_test.items()):
       at = made.config
       for part in key.split("."):
         at = at[part]
       assert at == json.loads(json.dumps(value)), key
     if sweep_plan.lacks(row, made.config) == "":
       found.setdefault(table, {})[row.name] = made.folder.name
-  default = sweep_runs.resolve(source, "causal")[1].method.adjustment
+  default = sweep_configs.resolve(source, "causal")[1].method.adjustment
   # Names of the default: the paper's formula is it in some configurations.
   paper = int(default == "prior")
   names = {"intervention": 4 - 1, "modules": paper, "effects": paper}
@@ -65,7 +65,7 @@ def test_every_configuration_passes():
       continue
     checked.add(made.folder)
     settings = [f for f in made.flags[1:] if "config.seed" not in f]
-    _, config = sweep_runs.resolve(EMOJI, row.method, settings)
+    _, config = sweep_configs.resolve(EMOJI, row.method, settings)
     run_lib.check(config, mesh)
   assert len(checked) > 30
 
@@ -99,17 +99,17 @@ def test_the_papers_numbers_find_their_data_and_split():
     ("coco_to_nus", "coco to nus_wide", "nus_wide:test"),
     ("nus_to_coco", "nus_wide to coco", "coco:test"),
   ):
-    _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
+    _, config = sweep_configs.resolve(Source(f"configs/{file}.py"), "causal")
     assert sweep_plan.data_name(config) == name
     assert sweep_plan.split_of(sweep_tables.find("methods"), config) == split
 
 
 def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
   last, first = map(sweep_tables.find, ("transfer", "methods"))
-  _, config = sweep_runs.resolve(EMOJI, "causal")
+  _, config = sweep_configs.resolve(EMOJI, "causal")
   assert sweep_plan.split_of(last, config) == "test_shifted"
   assert sweep_plan.split_of(first, config) == "test"
-  _, config = sweep_runs.resolve(Source("configs/coco_to_nus.py"), "causal")
+  _, config = sweep_configs.resolve(Source("configs/coco_to_nus.py"), "causal")
   assert sweep_plan.split_of(last, config) == "nus_wide:test"
 
 
@@ -121,7 +121,7 @@ def test_rows_that_look_at_the_target_need_one():
     ("coco_to_nus", ""),
     ("coco_stuff", "target_splits"),
   ):
-    _, config = sweep_runs.resolve(Source(f"configs/{file}.py"), "causal")
+    _, config = sweep_configs.resolve(Source(f"configs/{file}.py"), "causal")
     said = sweep_plan.lacks_target(both, config)
     assert bool(said) == bool(reason)
     assert reason in said
@@ -147,12 +147,12 @@ def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
 
 def test_tuning_sees_no_test_image():
   rows = sweep_tables.find("tuning").rows
-  made = sweep_runs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
+  made = sweep_configs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
   assert made["data"]["test_splits"] == ["train[95%:]"]
   assert rows[0].name == "baseline lr=0.01"
   assert len(rows) == 12 * 4
   made = {
-    row.name: sweep_runs.make(row, EMOJI, [100], pathlib.Path())[100].config
+    row.name: sweep_configs.make(row, EMOJI, [100], pathlib.Path())[100].config
     for row in rows
   }
   for config in made.values():
@@ -169,7 +169,7 @@ def test_tuning_sees_no_test_image():
 def test_decouple_has_the_sizes_of_the_causal_method():
   table = sweep_tables.find("modules")
   (row,) = sweep_tables.select(table, ["decouple"])
-  made = sweep_runs.make(row, COMMON, [0], pathlib.Path())[0]
+  made = sweep_configs.make(row, COMMON, [0], pathlib.Path())[0]
   method = made.config["method"]
   assert method["name"] == "q2l"
   assert method["embed_dim"] == 512
@@ -182,7 +182,9 @@ def test_decouple_has_the_sizes_of_the_causal_method():
 def folder_of(method="causal", *overrides, seed=0):
   source = EMOJI._replace(overrides=overrides)
   row = sweep_tables.Row(method, method)
-  return sweep_runs.make(row, source, [seed], pathlib.Path())[seed].folder.name
+  return sweep_configs.make(row, source, [seed], pathlib.Path())[
+    seed
+  ].folder.name
 
 
 def test_a_folder_is_named_by_what_the_run_is():
@@ -233,7 +235,7 @@ def test_rows_without_weights_have_no_runs(tmp_path):
 
 def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
   row = sweep_tables.find("confounder_backbone").rows[2]
-  made = sweep_runs.make(row, EMOJI, [0], tmp_path)[0]
+  made = sweep_configs.make(row, EMOJI, [0], tmp_path)[0]
   section = made.config["confounders"]["backbone"]
   assert (section["name"], section["depth"]) == ("resnet", 101)
   assert section["pretrained"] == row.weights == "pretrained/resnet101.pth"
@@ -246,7 +248,7 @@ def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
 
 def test_a_report_of_another_configuration_does_not_count(tmp_path):
   (row,) = sweep_tables.select(sweep_tables.find("methods"), ["ml_gcn"])
-  made = sweep_runs.make(row, EMOJI, [0], tmp_path)[0]
+  made = sweep_configs.make(row, EMOJI, [0], tmp_path)[0]
   assert sweep_runs.state_of(made) is sweep_runs.State.MISSING
   config = json.loads(json.dumps(made.config))
   config["method"]["variant"] = "corrected"  # of 'auto'
