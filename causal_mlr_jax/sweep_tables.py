@@ -11,7 +11,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
 
 # Of the learning rate, for the table `tuning`.
-RATES = (0.02, 0.01, 0.006, 0.003, 0.0015)
+RATES = (0.04, 0.02, 0.01, 0.006, 0.003, 0.0015)
 
 
 class Row(NamedTuple):

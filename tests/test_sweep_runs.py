@@ -149,8 +149,8 @@ def test_tuning_sees_no_test_image():
   rows = sweep_tables.find("tuning").rows
   made = sweep_configs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
   assert made["data"]["test_splits"] == ["train[95%:]"]
-  assert rows[0].name == "baseline lr=0.02"
-  assert len(rows) == 12 * 5
+  assert rows[0].name == "baseline lr=0.04"
+  assert len(rows) == 12 * 6
   made = {
     row.name: sweep_configs.make(row, EMOJI, [100], pathlib.Path())[100].config
     for row in rows
@@ -159,7 +159,7 @@ def test_tuning_sees_no_test_image():
     assert config["data"]["test_splits"] == [config["data"]["validation_split"]]
     assert config["transfer"]["name"] == ""
   rates = {c["train"]["learning_rate"] for c in made.values()}
-  assert rates == {0.0015, 0.003, 0.006, 0.01, 0.02}
+  assert rates == {0.0015, 0.003, 0.006, 0.01, 0.02, 0.04}
   first = {
     made[f"ccd lr={rate:g}"]["first_stage"]["learning_rate"] for rate in rates
   }
