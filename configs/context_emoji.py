@@ -41,8 +41,8 @@ LEARNING_RATES = {
   "ccd": 0.02,
   "tdrg": 0.006,
   "ida": 0.006,
-  "cam_based": 0.02,
-  "feature_split": 0.02,
+  "cam_based": 0.04,
+  "feature_split": 0.04,
   "causal": 0.003,
 }
 # Of the first training of three methods, whose network is a plain one.
