@@ -227,11 +227,21 @@ TABLES = {
         Row(f"fusion_{name}", "causal", at_test={"method.fusion": name})
         for name in FUSIONS
       ),
+      *(
+        Row(
+          f"adjustment_prior_{name}",
+          "causal",
+          {"method.adjustment": "prior"},
+          at_test={"method.fusion": name},
+        )
+        for name in ("decoupled", "causal")
+      ),
     ),
     note="post_norm, prior_share, adjustment_offset and "
     "fusion_mean_probability are one and the same run where a configuration "
     "keeps these defaults; adjustment_prior is the paper's formula. All "
-    "fusions are of one training, and of its best checkpoint by the default.",
+    "fusions are of one training, and of its best checkpoint by the default; "
+    "adjustment_prior_decoupled and _causal are one head of adjustment_prior.",
   ),
   "effects": Table(
     "Which effects are causal, and what scores lean on",
