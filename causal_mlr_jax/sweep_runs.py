@@ -119,16 +119,15 @@ def attempt(run: Run, since: float, stop: sweep_process.Stop) -> State:
   if state_of(run) is State.DONE:
     return State.DONE
   other = run.trained
-  if other is not None:
-    state = attempt(other, since, stop)
-    if state is State.BUSY:
-      return state
+  trained = State.DONE if other is None else attempt(other, since, stop)
+  if trained is State.BUSY:
+    return trained
   with claimed(run) as claim:
     if claim is None:
       return State.BUSY
-    if other is not None and (failure := failure_of(other)) is not None:
-      files.write_json(run.folder / TEST.failed, failure)
-      return State.FAILED
+    if trained is State.FAILED:
+      files.write_json(run.folder / TEST.failed, failure_of(other))
+      return trained
     for job in jobs_of(run):
       if stop.requested:
         raise errors.Preempted(sweep_process.STOPPED)
