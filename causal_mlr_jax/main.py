@@ -72,14 +72,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     rest = FLAGS(argv)
     if _CONFIG.value is not None:
       _CONFIG.value.keys()  # a file that is missing fails here, not at once
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-  ) as error:
+  except errors.FLAG_ERRORS as error:
     raise errors.UserError(_explain(error)) from error
   if _CONFIG.value is None:
     raise errors.UserError(

@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from causal_mlr_jax import workdir
+from causal_mlr_jax.core import errors
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.sweep_tables import Row
@@ -67,14 +68,7 @@ def resolve(
   try:
     values(["", *argv])
     holder.value.keys()  # a file that is missing fails here, not at once
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-  ) as error:
+  except errors.FLAG_ERRORS as error:
     raise UserError(
       f"The method {method!r} cannot be run with {' '.join(argv)}: "
       f"{' '.join(str(error).split())}. Leave out the override, or give the "

@@ -6,8 +6,7 @@ import os
 import pathlib
 import shutil
 
-# What is trained comes last: with it the folder is complete.
-PARTS = ("data.json", "confounders", "side_inputs", "checkpoints")
+from causal_mlr_jax.workdir import Workdir
 
 
 def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
@@ -20,11 +19,10 @@ def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
     trained: folder of the finished run.
     folder: of the run that is tested.
   """
-  for name in PARTS:
-    source, target = trained / name, folder / name
+  for source, target in zip(_parts(trained), _parts(folder), strict=True):
     if target.exists() or not source.exists():
       continue
-    partial = folder / f".{name}.partial"
+    partial = target.with_name(f".{target.name}.partial")
     if source.is_dir():
       shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
       shutil.copytree(source, partial, copy_function=_link)
@@ -32,6 +30,12 @@ def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
       partial.unlink(missing_ok=True)
       _link(source, partial)
     partial.rename(target)
+
+
+def _parts(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  """Returns what a test needs; with the last of it, what is trained, all."""
+  run = Workdir(os.fspath(folder))
+  return run.data, run.confounders, run.side_inputs, run.checkpoints
 
 
 def _link(

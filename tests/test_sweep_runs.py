@@ -183,9 +183,8 @@ def test_decouple_has_the_sizes_of_the_causal_method():
 def folder_of(method="causal", *overrides, seed=0):
   source = EMOJI._replace(overrides=overrides)
   row = sweep_tables.Row(method, method)
-  return sweep_configs.make(row, source, [seed], pathlib.Path())[
-    seed
-  ].folder.name
+  (made,) = sweep_configs.make(row, source, [seed], pathlib.Path()).values()
+  return made.folder.name
 
 
 def test_a_folder_is_named_by_what_the_run_is():

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from absl import flags
+
 EXIT_OK = 0
 EXIT_USER_ERROR = 2
 EXIT_NON_FINITE = 3
 EXIT_INTERRUPTED = 130
 EXIT_PREEMPTED = 143
+# What a wrong flag, key, value or configuration file raises in absl and
+# ml_collections.
+FLAG_ERRORS = (
+  flags.Error,
+  AttributeError,
+  KeyError,
+  TypeError,
+  ValueError,
+  OSError,
+)
 
 
 class UserError(ValueError):
