@@ -20,11 +20,12 @@ mistake that the message explains, 130 interrupted, 143 asked to stop.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -138,7 +139,7 @@ def make_all(plan: Plan) -> int:
   """Makes all runs of the plan and returns how many failed.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: the folder cannot be written, now or any more.
     Preempted: asked to stop.
     KeyboardInterrupt: interrupted.
   """
@@ -150,7 +151,8 @@ def make_all(plan: Plan) -> int:
     while pending:
       before = len(pending)
       for run in tuple(pending):
-        state = sweep_runs.attempt(run, since, stop)
+        with _writing(plan.folder):
+          state = sweep_runs.attempt(run, since, stop)
         if state is not State.BUSY:
           pending.remove(run)
           failed += state is State.FAILED
@@ -166,15 +168,23 @@ def make_all(plan: Plan) -> int:
   return failed
 
 
-def _write(plan: Plan) -> None:
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+  """Says which file of the sweep cannot be written, and why."""
   try:
-    (plan.folder / "runs").mkdir(parents=True, exist_ok=True)
-    sweep_plan.write_table(plan)
+    yield
   except OSError as error:
     raise UserError(
-      f"The folder {plan.folder} cannot be written: {error.strerror}. Set "
-      "--workdir to one that can."
+      f"{error.filename or folder} cannot be written: {error.strerror}. Make "
+      "that possible, and the same command goes on; or set --workdir to "
+      "another folder."
     ) from error
+
+
+def _write(plan: Plan) -> None:
+  with _writing(plan.folder):
+    (plan.folder / "runs").mkdir(parents=True, exist_ok=True)
+    sweep_plan.write_table(plan)
 
 
 def _ended(plan: Plan, run: Run) -> None:
@@ -182,7 +192,7 @@ def _ended(plan: Plan, run: Run) -> None:
   failure = sweep_runs.failure_of(run)
   if failure is not None:
     progress.say(f"failed: {run.folder}: {failure['reason']}")
-  sweep_plan.write_table(plan)
+  _write(plan)
 
 
 def _say(plan: Plan, pending: Sequence[Run], failed: int) -> None:

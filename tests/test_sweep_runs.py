@@ -7,8 +7,15 @@ import pathlib
 import pytest
 
 from causal_mlr_jax import run as run_lib
-from causal_mlr_jax import sweep_configs, sweep_plan, sweep_runs, sweep_tables
+from causal_mlr_jax import (
+  sweep,
+  sweep_configs,
+  sweep_plan,
+  sweep_runs,
+  sweep_tables,
+)
 from causal_mlr_jax.core import parallel
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.sweep_configs import Source
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -270,6 +277,16 @@ def test_a_claim_is_held_by_one(tmp_path):
       assert second is None
   with sweep_runs.claimed(made) as third:
     assert third is not None
+
+
+def test_a_log_that_cannot_be_written_ends_the_sweep(tmp_path):
+  made = plan("modules", tmp_path)
+  log = made.runs[0].folder / "stderr.log"
+  log.mkdir(parents=True)
+  with pytest.raises(UserError, match="log cannot be written: Is a dir"):
+    sweep.make_all(made)
+  assert sweep_runs.state_of(made.runs[0]) is sweep_runs.State.MISSING
+  assert {path.parent for path in tmp_path.rglob("stderr.log")} == {log.parent}
 
 
 def test_the_time_left_comes_from_the_median(tmp_path):
