@@ -174,10 +174,11 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except OSError as error:
+    reason = error.strerror or error  # shutil.Error has no strerror
     raise UserError(
-      f"{error.filename or folder} cannot be written: {error.strerror}. Make "
-      "that possible, and the same command goes on; or set --workdir to "
-      "another folder."
+      f"{error.filename or folder} cannot be written: {reason}. Make that "
+      "possible, and the same command goes on; or set --workdir to another "
+      "folder."
     ) from error
 
 
