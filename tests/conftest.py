@@ -3,10 +3,15 @@
 import os
 import pathlib
 
-# Before JAX is imported: tests run on the CPU, and compile once.
+# Before JAX is imported: tests run on the CPU, and compile once. Each process
+# of the suite has a cache of its own: JAX's is not made for several writers.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+CACHE = pathlib.Path(
+  os.environ.get("JAX_COMPILATION_CACHE_DIR")
+  or pathlib.Path(__file__).parents[1] / ".cache" / "jax",
+  os.environ.get("PYTEST_XDIST_WORKER", ""),
+)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 import hypothesis  # noqa: E402

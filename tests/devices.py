@@ -12,7 +12,6 @@ import sys
 import textwrap
 
 ROOT = pathlib.Path(__file__).parents[1]
-CACHE = ROOT / ".cache" / "jax"
 
 
 def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
@@ -32,8 +31,6 @@ def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
   flags = [flag for flag in flags if not flag.startswith(name)]
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
-    "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
     "PYTHONPATH": os.pathsep.join(
       [str(ROOT), os.environ.get("PYTHONPATH", "")]
     ).rstrip(os.pathsep),
