@@ -47,6 +47,9 @@ _TABLE = flags.DEFINE_string(
 )
 _SEEDS = flags.DEFINE_string("seeds", "0,1,2,3,4", "Of training.")
 _ROWS = flags.DEFINE_list("rows", [], "Names of rows; by default all.")
+_REFERENCE = flags.DEFINE_string(
+  "reference", "", "Row that the others are compared with."
+)
 _SHARD = flags.DEFINE_string(
   "shard", "0/1", "I/N: make every N-th run, from the I-th one; I from 0."
 )
@@ -234,6 +237,7 @@ def main(argv: Sequence[str]) -> int:
     pathlib.Path(folder).expanduser().absolute(),
     _ROWS.value,
     parse_shard(_SHARD.value),
+    _REFERENCE.value,
   )
   if _DRY_RUN.value:
     dry_run(plan)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from causal_mlr_jax import sweep_configs, sweep_runs, sweep_tables, workdir
 from causal_mlr_jax.core import files, locks
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.reports import (
   aggregate,
   aggregate_effects,
@@ -55,6 +56,7 @@ def make_plan(
   folder: pathlib.Path,
   row_names: Sequence[str] = (),
   shard: tuple[int, int] = (0, 1),
+  reference: str = "",
 ) -> Plan:
   """Returns what is to be made, after a look at every configuration.
 
@@ -63,6 +65,7 @@ def make_plan(
   """
   table = sweep_tables.find(name)
   selected = sweep_tables.select(table, row_names)
+  table = compared_with(table, selected, reference)
   _, config = sweep_configs.resolve(source, selected[0].method)
   found = workdir.as_json(config)
   rows = tuple(
@@ -83,6 +86,30 @@ def make_plan(
         runs.setdefault(own[seed].folder, own[seed])
   mine = tuple(runs.values())[shard[0] :: shard[1]]
   return Plan(name, table, source, found, folder, rows, mine)
+
+
+def compared_with(table: Table, rows: Sequence[Row], reference: str) -> Table:
+  """Returns the table with another reference; itself for none.
+
+  Args:
+    table: of which rows are shown.
+    rows: that are.
+    reference: the name of one of them, or ''.
+
+  Raises:
+    UserError: it is none of them, or the table has lines of many kinds.
+  """
+  if not reference:
+    return table
+  if table.effects:
+    raise UserError(
+      f"--reference={reference}: the lines of this table are always compared "
+      "with its first one. Leave the flag out."
+    )
+  names = [row.name for row in rows]
+  if reference not in names:
+    raise unknown_name("row to compare with", reference, names)
+  return table._replace(reference=reference)
 
 
 def lacks(row: Row, config: Mapping[str, Any]) -> str:

@@ -97,6 +97,9 @@ def _tuned(method: str, rate: float) -> Row:
   )
 
 
+# The decoupled head without an intervention.
+DECOUPLE = Row("decouple", "q2l", sizes_of="causal")
+
 METHODS = tuple(
   Row(name, name)
   for name in (
@@ -147,7 +150,7 @@ TABLES = {
     "The parts of the causal method",
     (
       Row("baseline", "baseline"),
-      Row("decouple", "q2l", sizes_of="causal"),
+      DECOUPLE,
       _causal("decouple_causal"),
       _causal("decouple_causal_prior", method__adjustment="prior"),
       _causal(
@@ -207,12 +210,13 @@ TABLES = {
       _causal("mean", confounders__kind="kmeans", confounders__num=1),
       _learned("learned", "random"),
       _learned("learned_kmeans", "kmeans"),
+      DECOUPLE,
     ),
     "Table 6",
     sweep_paper.CONFOUNDER_KIND,
     note="The centres of learned start as those of random, the centres of "
     "learned_kmeans as those of kmeans; both are trained with the rest, under "
-    "the P(c) that they start with.",
+    "the P(c) that they start with. decouple has no confounders.",
   ),
   "intervention": Table(
     "The form of the intervention, the prior and the fusion",
@@ -236,12 +240,14 @@ TABLES = {
         )
         for name in ("decoupled", "causal")
       ),
+      DECOUPLE,
     ),
     note="post_norm, prior_share, adjustment_offset and "
     "fusion_mean_probability are one and the same run where a configuration "
     "keeps these defaults; adjustment_prior is the paper's formula. All "
     "fusions are of one training, and of its best checkpoint by the default; "
-    "adjustment_prior_decoupled and _causal are one head of adjustment_prior.",
+    "adjustment_prior_decoupled and _causal are one head of adjustment_prior. "
+    "decouple is trained without an intervention.",
   ),
   "effects": Table(
     "Which effects are causal, and what scores lean on",

@@ -77,6 +77,14 @@ MISTAKES = {
     "'baseline' cannot be run",
   ),
   "mode": (["--table=methods", "--mode=audit"], "a sweep trains"),
+  "reference": (
+    ["--table=modules", "--rows=baseline,decouple", "--reference=base"],
+    "Did you mean 'baseline'",
+  ),
+  "reference of effects": (
+    ["--table=effects", "--reference=q2l"],
+    "Leave the flag out",
+  ),
 }
 
 

@@ -224,6 +224,20 @@ def test_shards_share_out_the_runs_and_tables_share_runs(tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+  ("given", "used"), [("", "random"), ("decouple", "decouple")]
+)
+def test_the_table_is_compared_with_the_row_asked_for(given, used, tmp_path):
+  made = sweep_plan.make_plan(
+    "confounder_kind", EMOJI, (0,), tmp_path, reference=given
+  )
+  sweep_plan.write_table(made)
+  text = (tmp_path / "table_confounder_kind.json").read_text()
+  assert json.loads(text)["reference"] == used
+  alone = plan("modules", tmp_path, names=("decouple",))
+  assert alone.runs[0].folder in {run.folder for run in made.runs}
+
+
 def test_rows_without_weights_have_no_runs(tmp_path):
   found = plan("confounder_backbone", tmp_path)
   made = {row.name: len(runs) for row, runs in found.rows}
