@@ -248,6 +248,7 @@ TABLES = {
     "fusions are of one training, and of its best checkpoint by the default; "
     "adjustment_prior_decoupled and _causal are one head of adjustment_prior. "
     "decouple is trained without an intervention.",
+    reference="decouple",
   ),
   "effects": Table(
     "Which effects are causal, and what scores lean on",
