@@ -63,6 +63,10 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     if key in config.method:
       config.method[key] = value
   config.method.update(OTHER_SIZES.get(method, {}))
+  if method == "causal":
+    # On validation better than post_norm on average of four seeds, see
+    # results/README.md.
+    config.method.intervention = "linear"
   config.backbone.update(
     depth=18, stage_sizes=(1, 1, 1), width=16, stem="small"
   )
