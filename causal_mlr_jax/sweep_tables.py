@@ -242,9 +242,10 @@ TABLES = {
       ),
       DECOUPLE,
     ),
-    note="post_norm, prior_share, adjustment_offset and "
-    "fusion_mean_probability are one and the same run where a configuration "
-    "keeps these defaults; adjustment_prior is the paper's formula. All "
+    note="The configuration's own form (post_norm, in context_emoji linear), "
+    "prior_share, adjustment_offset and fusion_mean_probability are one and "
+    "the same run where it keeps these defaults; adjustment_prior is the "
+    "paper's formula. Priors, adjustments and fusions are of that form. All "
     "fusions are of one training, and of its best checkpoint by the default; "
     "adjustment_prior_decoupled and _causal are one head of adjustment_prior. "
     "decouple is trained without an intervention.",

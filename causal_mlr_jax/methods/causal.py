@@ -7,10 +7,11 @@ sum over confounders c, ŷ_j = σ(Σ_c P(c) · fc2(CrossAttn(y_j, X+c, X+c))).
 Both have a loss of their own; their predictions are fused.
 
 The paper leaves open what stands between attention and fc2; the literal
-formula is `intervention='linear'`, under which the confounders have no effect
-beyond a bias. See `nn/confounder_expectation.py`. It also leaves open whether
-an image is trained with its own confounders; under `adjustment='offset'`, our
-default, it is. See `nn/context_offset.py`.
+formula is `intervention='linear'`, under which the sum over confounders has no
+effect beyond a bias. See `nn/confounder_expectation.py`. It also leaves open
+whether an image is trained with its own confounders; under
+`adjustment='offset'`, our default, it is, whatever the form. See
+`nn/context_offset.py`.
 """
 
 from __future__ import annotations
