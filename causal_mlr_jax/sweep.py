@@ -21,6 +21,7 @@ mistake that the message explains, 130 interrupted, 143 asked to stop.
 from __future__ import annotations
 
 import contextlib
+import errno
 import pathlib
 import re
 import sys
@@ -173,11 +174,16 @@ def make_all(plan: Plan) -> int:
 
 @contextlib.contextmanager
 def _writing(folder: pathlib.Path) -> Iterator[None]:
-  """Says which file of the sweep cannot be written, and why."""
+  """Says which file of the sweep cannot be written, or what else is lacking."""
   try:
     yield
   except OSError as error:
     reason = error.strerror or error  # shutil.Error has no strerror
+    if error.errno in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE):
+      raise UserError(
+        f"A run of {folder} cannot be started: {reason}. Free memory, or let "
+        "fewer processes work on the sweep, and the same command goes on."
+      ) from error
     raise UserError(
       f"{error.filename or folder} cannot be written: {reason}. Make that "
       "possible, and the same command goes on; or set --workdir to another "

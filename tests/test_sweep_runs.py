@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import pathlib
+import resource
 
 import pytest
 
@@ -301,6 +303,21 @@ def test_a_log_that_cannot_be_written_ends_the_sweep(tmp_path):
     sweep.make_all(made)
   assert sweep_runs.state_of(made.runs[0]) is sweep_runs.State.MISSING
   assert {path.parent for path in tmp_path.rglob("stderr.log")} == {log.parent}
+
+
+def test_a_run_that_cannot_be_started_ends_the_sweep(tmp_path):
+  made = plan("modules", tmp_path)
+  (tmp_path / "runs").mkdir()
+  limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+  free = os.dup(0)  # the lowest number of a file that is not open
+  os.close(free)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+  try:
+    with pytest.raises(UserError, match="cannot be started: Too many open f"):
+      sweep.make_all(made)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+  assert sweep_runs.state_of(made.runs[0]) is sweep_runs.State.MISSING
 
 
 def test_the_time_left_comes_from_the_median(tmp_path):
