@@ -13,7 +13,8 @@ process in the folder of each run, which measures its effects.
 
 --config is a file of configs/; the method after its colon is replaced by that
 of each row, what follows a comma stays. --config.KEY=VALUE goes to every run,
-but what a row sets wins. --workdir is workdir/sweep-CONFIG by default.
+--config.method.KEY=VALUE to the runs of every method that has KEY, but what a
+row sets wins. --workdir is workdir/sweep-CONFIG by default.
 Exit codes: 0 done, 1 some runs failed (the table says which and why), 2 a
 mistake that the message explains, 130 interrupted, 143 asked to stop.
 """
@@ -245,6 +246,8 @@ def main(argv: Sequence[str]) -> int:
     parse_shard(_SHARD.value),
     _REFERENCE.value,
   )
+  for override, rows in plan.not_taken.items():
+    progress.say(f"{override} is not for {', '.join(rows)}: no such field")
   if _DRY_RUN.value:
     dry_run(plan)
     return errors.EXIT_OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.sweep_tables import Row
 
 LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
+_OF_METHOD = re.compile(r"--?(?:no)?config\.method\.([^=.]+)")
 
 
 class Source(NamedTuple):
@@ -25,7 +27,8 @@ class Source(NamedTuple):
   Attributes:
     file: of configs/.
     recipe: what follows the method in its argument, with the comma.
-    overrides: '--config.KEY=VALUE', for every run.
+    overrides: '--config.KEY=VALUE', for every run; '--config.method.KEY=VALUE'
+      for the runs of every method that has KEY.
   """
 
   file: str
@@ -77,6 +80,39 @@ def resolve(
   return argv, holder.value
 
 
+def for_method(source: Source, method: str) -> Source:
+  """Returns the source without overrides of fields that the method lacks."""
+  fields = [_OF_METHOD.match(override) for override in source.overrides]
+  if not any(fields):
+    return source
+  _, config = resolve(source._replace(overrides=()), method)
+  kept = tuple(
+    override
+    for override, field in zip(source.overrides, fields, strict=True)
+    if field is None or field[1] in config.method
+  )
+  return source._replace(overrides=kept)
+
+
+def not_taken(
+  source: Source, rows: Sequence[Row]
+) -> dict[str, tuple[str, ...]]:
+  """Returns the names of the rows that do not take an override, by override.
+
+  Raises:
+    UserError: it is none that any of the rows takes.
+  """
+  found = {}
+  taken = {row.name: for_method(source, row.method).overrides for row in rows}
+  for override in source.overrides:
+    names = tuple(name for name in taken if override not in taken[name])
+    if len(names) == len(rows):
+      resolve(source, rows[0].method)  # says what the field may have meant
+    if names:
+      found[override] = names
+  return found
+
+
 def make(
   row: Row,
   source: Source,
@@ -114,11 +150,11 @@ def _values(row: Row, source: Source) -> dict[str, Any]:
   """Returns what a row sets for its training, by key."""
   values = dict(row.overrides)
   if row.on_validation:
-    _, own = resolve(source, row.method)
+    _, own = resolve(for_method(source, row.method), row.method)
     values["data.test_splits"] = (own.data.validation_split,)
   if row.sizes_of:
-    _, own = resolve(source, row.method)
-    _, other = resolve(source, row.sizes_of)
+    _, own = resolve(for_method(source, row.method), row.method)
+    _, other = resolve(for_method(source, row.sizes_of), row.sizes_of)
     values |= {
       f"method.{key}": other.method[key]
       for key in own.method
@@ -137,7 +173,7 @@ def _make(
 ) -> dict[int, Run]:
   """Returns the runs of a method with these values, by seed."""
   settings = [f"--config.{key}={value}" for key, value in values.items()]
-  argv, config = resolve(source, method, settings)
+  argv, config = resolve(for_method(source, method), method, settings)
   found = workdir.as_json(config)
   name = f"{method}-{fingerprint(config=_identity(found))}"
   return {

@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     rows: the rows and their runs by seed, none where weights or images are
       missing.
     runs: each run once, those of this shard, first seed first.
+    not_taken: rows by override of a field that their methods lack.
   """
 
   name: str
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
   folder: pathlib.Path
   rows: tuple[tuple[Row, Mapping[int, Run]], ...]
   runs: tuple[Run, ...]
+  not_taken: Mapping[str, tuple[str, ...]]
 
 
 def make_plan(
@@ -66,7 +68,11 @@ def make_plan(
   table = sweep_tables.find(name)
   selected = sweep_tables.select(table, row_names)
   table = compared_with(table, selected, reference)
-  _, config = sweep_configs.resolve(source, selected[0].method)
+  not_taken = sweep_configs.not_taken(source, selected)
+  first = selected[0].method
+  _, config = sweep_configs.resolve(
+    sweep_configs.for_method(source, first), first
+  )
   found = workdir.as_json(config)
   rows = tuple(
     (
@@ -85,7 +91,7 @@ def make_plan(
       if own:
         runs.setdefault(own[seed].folder, own[seed])
   mine = tuple(runs.values())[shard[0] :: shard[1]]
-  return Plan(name, table, source, found, folder, rows, mine)
+  return Plan(name, table, source, found, folder, rows, mine, not_taken)
 
 
 def compared_with(table: Table, rows: Sequence[Row], reference: str) -> Table:

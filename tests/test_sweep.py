@@ -72,9 +72,13 @@ MISTAKES = {
   "seeds": (["--table=methods", "--seeds=0,x"], "whole numbers"),
   "shard": (["--table=methods", "--shard=4/4"], "I from 0 to N - 1"),
   "key": (["--table=methods", "--config.train.epoch=3"], "epochs"),
-  "key of one method": (
-    ["--table=methods", "--config.method.adjustment=posterior"],
-    "'baseline' cannot be run",
+  "key of no method": (
+    ["--table=modules", "--config.method.adjustmant=posterior"],
+    "adjustment",
+  ),
+  "key of none of these rows": (
+    ["--table=methods", "--rows=q2l", "--config.method.adjustment=prior"],
+    "'q2l' cannot be run",
   ),
   "mode": (["--table=methods", "--mode=audit"], "a sweep trains"),
   "reference": (

@@ -208,6 +208,32 @@ def test_a_folder_is_named_by_what_the_run_is():
   assert folder_of("q2l") != plain
 
 
+def test_a_field_of_some_methods_goes_to_their_rows(tmp_path):
+  override = "--config.method.intervention=pre_norm"
+  source = EMOJI._replace(overrides=(override, "--config.train.epochs=7"))
+  made = sweep_plan.make_plan("modules", source, (0,), tmp_path)
+  assert made.not_taken == {override: ("baseline", "decouple")}
+  for row, runs in made.rows:
+    assert (override in runs[0].flags) == (row.method == "causal"), row.name
+    assert runs[0].config["train"]["epochs"] == 7.0
+  without = EMOJI._replace(overrides=("--config.train.epochs=7",))
+  other = sweep_plan.make_plan("modules", without, (0,), tmp_path)
+  same = {run.folder for run in made.runs} & {run.folder for run in other.runs}
+  assert {path.name.partition("-")[0] for path in same} == {"baseline", "q2l"}
+
+
+def test_sizes_of_a_row_follow_an_override_of_another_method(tmp_path):
+  source = EMOJI._replace(overrides=("--config.method.embed_dim=48",))
+  made = sweep_plan.make_plan("modules", source, (0,), tmp_path)
+  assert list(made.not_taken.values()) == [("baseline",)]
+  widths = {
+    row.name: runs[0].config["method"].get("embed_dim")
+    for row, runs in made.rows
+  }
+  assert widths.pop("baseline") is None
+  assert set(widths.values()) == {48}
+
+
 def plan(table, tmp_path, shard=(0, 1), names=()):
   return sweep_plan.make_plan(table, EMOJI, (0, 1, 2), tmp_path, names, shard)
 
