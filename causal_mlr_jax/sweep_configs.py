@@ -94,6 +94,13 @@ def for_method(source: Source, method: str) -> Source:
   return source._replace(overrides=kept)
 
 
+def resolve_taken(
+  source: Source, method: str, overrides: Sequence[str] = ()
+) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
+  """Returns what `resolve` does, without what the method does not take."""
+  return resolve(for_method(source, method), method, overrides)
+
+
 def not_taken(
   source: Source, rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
@@ -150,11 +157,11 @@ def _values(row: Row, source: Source) -> dict[str, Any]:
   """Returns what a row sets for its training, by key."""
   values = dict(row.overrides)
   if row.on_validation:
-    _, own = resolve(for_method(source, row.method), row.method)
+    _, own = resolve_taken(source, row.method)
     values["data.test_splits"] = (own.data.validation_split,)
   if row.sizes_of:
-    _, own = resolve(for_method(source, row.method), row.method)
-    _, other = resolve(for_method(source, row.sizes_of), row.sizes_of)
+    _, own = resolve_taken(source, row.method)
+    _, other = resolve_taken(source, row.sizes_of)
     values |= {
       f"method.{key}": other.method[key]
       for key in own.method
@@ -173,7 +180,7 @@ def _make(
 ) -> dict[int, Run]:
   """Returns the runs of a method with these values, by seed."""
   settings = [f"--config.{key}={value}" for key, value in values.items()]
-  argv, config = resolve(for_method(source, method), method, settings)
+  argv, config = resolve_taken(source, method, settings)
   found = workdir.as_json(config)
   name = f"{method}-{fingerprint(config=_identity(found))}"
   return {

@@ -69,10 +69,7 @@ def make_plan(
   selected = sweep_tables.select(table, row_names)
   table = compared_with(table, selected, reference)
   not_taken = sweep_configs.not_taken(source, selected)
-  first = selected[0].method
-  _, config = sweep_configs.resolve(
-    sweep_configs.for_method(source, first), first
-  )
+  _, config = sweep_configs.resolve_taken(source, selected[0].method)
   found = workdir.as_json(config)
   rows = tuple(
     (
