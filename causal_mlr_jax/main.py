@@ -96,9 +96,7 @@ def _explain(error: BaseException) -> str:
   if mistake is not None:
     return str(mistake)
   if isinstance(error, (AttributeError, KeyError)):
-    while isinstance(error.args[0], BaseException):  # one in another
-      error = error.args[0]
-    return f"Unknown configuration key {' '.join(error.args[0].split())}"
+    return errors.unknown_key(error)
   lines = [line for line in str(error).splitlines() if line.strip()]
   last = lines[-1].strip()
   if "No such file" in last:  # in the text alone: the flag has swallowed it

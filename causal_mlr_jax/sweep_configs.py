@@ -72,10 +72,14 @@ def resolve(
     values(["", *argv])
     holder.value.keys()  # a file that is missing fails here, not at once
   except errors.FLAG_ERRORS as error:
+    reason = (
+      errors.unknown_key(error)
+      if isinstance(error, (AttributeError, KeyError))
+      else " ".join(str(error).split())
+    )
     raise UserError(
-      f"The method {method!r} cannot be run with {' '.join(argv)}: "
-      f"{' '.join(str(error).split())}. Leave out the override, or give the "
-      "rows that take it by --rows."
+      f"The method {method!r} cannot be run with {' '.join(argv)}: {reason}. "
+      "Leave out the override, or give the rows that take it by --rows."
     ) from error
   return argv, holder.value
 

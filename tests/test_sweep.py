@@ -78,7 +78,7 @@ MISTAKES = {
   ),
   "key of none of these rows": (
     ["--table=methods", "--rows=q2l", "--config.method.adjustment=prior"],
-    "'q2l' cannot be run",
+    "Unknown configuration key 'adjustment' (expected a key",
   ),
   "mode": (["--table=methods", "--mode=audit"], "a sweep trains"),
   "reference": (

@@ -21,6 +21,17 @@ FLAG_ERRORS = (
 )
 
 
+def unknown_key(error: AttributeError | KeyError) -> str:
+  """Returns what an error of a configuration says of a key that it lacks."""
+  while isinstance(error.args[0], BaseException):  # one in another
+    error = error.args[0]
+  return (
+    f"Unknown configuration key {' '.join(str(error.args[0]).split())} "
+    "(expected a key of configs/common.py, or below config.method a field of "
+    "that method in configs/choices.py)"
+  )
+
+
 class UserError(ValueError):
   """Something outside the code is wrong: a key, a name, a file, a folder.
 
