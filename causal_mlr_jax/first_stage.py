@@ -19,7 +19,6 @@ from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.weights import init_from
-from causal_mlr_jax.workdir import Workdir
 
 FOLDER = "first_stage"
 
@@ -83,7 +82,7 @@ def train_in(
     UserError: the folder holds another configuration.
     Preempted: the process was asked to stop; its state is saved.
   """
-  folder = Workdir(str(context.workdir.path / name))
+  folder = context.workdir.part(name)
   method = model_lib.find_method(config.method.name)
   first = Context(config, folder, context.mesh, method, {})
   inputs = stages.SideInputs({}, {}, {}, lambda variables: variables, {})
@@ -91,6 +90,7 @@ def train_in(
   folder.check_data(dataset)
   folder.save_config(config)
   parts = stages.make_parts(first, dataset, inputs)
+  stages.save_start(first, dataset, inputs, parts)
   progress.say(f"{name}: {config.method.name} in {folder.path}")
   stages.train(first, dataset, inputs, parts)
   step, variables = stages.best_variables(first, parts)

@@ -16,6 +16,7 @@ from causal_mlr_jax import (
   confounder_inputs,
   effects,
   first_stage,
+  needed_files,
   side_inputs,
   stages,
   transfer,
@@ -23,7 +24,6 @@ from causal_mlr_jax import (
 from causal_mlr_jax.context import Context
 from causal_mlr_jax.core import files, lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.side_inputs import known_label_state
@@ -57,9 +57,10 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     raise lookup.unknown_name("mode", mode, MODES)
   mesh = parallel.make_mesh()
   folder = Workdir(workdir)
-  config = init_from.with_variant(config, folder.config)
   method = check(config, mesh)
   check_mode(config, method, folder, mode)
+  needed_files.check(config, method, folder, mode)
+  config = init_from.with_variant(config, folder.config)
   folder.check(config)
   with folder.locked():
     context = Context(config, folder, mesh, method, {})
@@ -77,11 +78,10 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
       side_inputs.prepare_confounders(context, dataset, mode)
       progress.say(f"confounders: {folder.confounders}")
       return
-    folder.check_data(dataset)
-    folder.save_config(config)
+    begin(context, dataset)
     inputs = side_inputs.prepare(context, dataset, needs)
     parts = stages.make_parts(context, dataset, inputs)
-    folder.save_parameters(parts.state.params)
+    stages.save_start(context, dataset, inputs, parts)
     no_report = {"import": import_weights, "effects": effects.run}
     if mode in no_report:
       no_report[mode](context, dataset, inputs, parts)
@@ -93,6 +93,19 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     summary.show(folder.report / "report.json")
 
 
+def begin(context: Context, dataset: Dataset) -> None:
+  """Writes into the workdir what it is a run of, after the last check.
+
+  Raises:
+    UserError: it is one on other data, or `init_from` does not fit.
+  """
+  config, folder = context.config, context.workdir
+  if not folder.is_trained():
+    init_from.check(config, len(dataset.labels))
+  folder.check_data(dataset)
+  folder.save_config(config)
+
+
 def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
   """Checks all names and sizes, and returns the method's module.
 
@@ -100,7 +113,6 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
     UserError: the first thing that is wrong.
   """
   method = model_lib.find_method(config.method.name)
-  dataset_lib.find_builder(config.data)
   make_criterion(config.loss, config.train.batch_size, 1)
   model = model_lib.make_model(config, num_labels=1)
   # The shapes alone: a backbone names its wrong options here.
@@ -127,7 +139,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
   audit.check(config)
   effects.check(config)
   transfer.check(config)
-  init_from.check(config)
+  init_from.check_names(config)
   return method
 
 
@@ -212,6 +224,7 @@ def report(
     "step": step,
     "steps": parts.plan.total,
     "data": dataset.fingerprint,
+    "started_from": context.workdir.read_started_from(),
     "side_inputs": inputs.provenance,
     "versions": versions(),
   }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from causal_mlr_jax import backbones, first_stage, stages
 from causal_mlr_jax.confounder_inputs import prepare as prepare_confounders
 from causal_mlr_jax.context import Context, timed
-from causal_mlr_jax.core import files, parallel
+from causal_mlr_jax.core import errors, files, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.types import Cooccurrence, Tree
@@ -20,7 +22,7 @@ from causal_mlr_jax.data import side_inputs as from_labels
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training.model import training_needs
 from causal_mlr_jax.training.prototypes import label_prototypes
-from causal_mlr_jax.weights import published
+from causal_mlr_jax.weights import initial, published
 from causal_mlr_jax.workdir import as_json
 
 COUNTS, EMBEDDINGS = "cooccurrence.npz", "label_embeddings.npz"
@@ -67,6 +69,27 @@ def prepare(context: Context, dataset: Dataset, mode: str) -> stages.SideInputs:
   return stages.SideInputs(
     side, train_extras, evaluate_extras, initialise, provenance
   )
+
+
+def check_files(config: ml_collections.ConfigDict, method: ModuleType) -> None:
+  """Checks that the files of the method's side inputs are there.
+
+  Args:
+    config: see `configs/common.py`.
+    method: its module.
+
+  Raises:
+    UserError: names all that are missing.
+  """
+  needs, checks = training_needs(method), []
+  if "confounders" in needs:
+    section = config.confounders.backbone
+    key = "confounders.backbone.pretrained"
+    checks.append(lambda: initial.check_frozen(section, key))
+  if "label_embeddings" in needs and config.side_inputs.glove:
+    path = config.side_inputs.glove
+    checks.append(lambda: from_labels.check_glove(path))
+  errors.check_all(checks)
 
 
 def _same(variables: Tree) -> Tree:
@@ -168,6 +191,7 @@ def _from_first_stage(
   provenance["first_stage"] = {
     "method": first.context.config.method.name,
     "step": first.step,
+    "started_from": first.context.workdir.read_started_from(),
     "seconds": first.context.seconds,
   }
   if "reference" in needs:

@@ -25,7 +25,7 @@ from causal_mlr_jax.training import loop, predict, setup, step
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints
 from causal_mlr_jax.training.writer import Writer
-from causal_mlr_jax.weights import init_from, initial
+from causal_mlr_jax.weights import init_from, initial, started_from
 
 # Of the bootstrap that gives the standard errors of the report.
 RESAMPLES = 100
@@ -102,7 +102,8 @@ def make_parts(
   with timed(context, "model"):
 
     def initialise(variables: Tree, side: Side) -> Tree:
-      variables = initial.with_pretrained_backbone(section, variables)
+      if started_from.reads_pretrained(context.config):
+        variables = initial.with_pretrained_backbone(section, variables)
       return init_from.initialise(
         context.config, inputs.initialise(variables), dataset.labels, side
       )
@@ -114,6 +115,20 @@ def make_parts(
       inputs.evaluate_extras,
       initialise,
     )
+
+
+def save_start(
+  context: Context, dataset: Dataset, inputs: SideInputs, parts: setup.Parts
+) -> None:
+  """Writes what a training starts from, unless it has begun."""
+  if context.workdir.is_trained():
+    return
+  first = inputs.provenance.get("first_stage")
+  found = started_from.describe(
+    context.config, len(dataset.labels), first is not None
+  )
+  more = {} if first is None else {"first_stage": first["started_from"]}
+  context.workdir.save_parameters(parts.state.params, found | more)
 
 
 def train(

@@ -63,6 +63,11 @@ class Workdir:
     return self.path / "side_inputs"
 
   @property
+  def started_from(self) -> pathlib.Path:
+    """What the parts of the model started from."""
+    return self.path / "started_from.json"
+
+  @property
   def checkpoints(self) -> pathlib.Path:
     """The folder of checkpoints."""
     return self.path / "checkpoints"
@@ -71,6 +76,16 @@ class Workdir:
   def report(self) -> pathlib.Path:
     """The folder of results."""
     return self.path / "report"
+
+  def part(self, name: str) -> Workdir:
+    """Returns the folder of a training that belongs to this run."""
+    return Workdir(str(self.path / name))
+
+  def read_started_from(self) -> Mapping[str, Any]:
+    """Returns what the parts of the model started from."""
+    if self.started_from.exists():
+      return files.read_json(self.started_from)
+    return {"model": "not recorded: an earlier version began the training"}
 
   def is_trained(self) -> bool:
     """Says whether there is a checkpoint."""
@@ -173,15 +188,26 @@ class Workdir:
         "another --workdir, or --config.data.dir to the data it was started on."
       )
 
-  def save_parameters(self, params: Tree) -> None:
-    """Writes a table of all parameters to parameters.txt and says how many."""
+  def save_parameters(
+    self, params: Tree, started_from: Mapping[str, Any]
+  ) -> None:
+    """Writes what a training starts from, and says it.
+
+    Args:
+      params: of the model before the first step, listed in parameters.txt.
+      started_from: where its parts come from, see `weights.started_from`.
+    """
     count = parameter_overview.count_parameters(params)
     path = self.path / "parameters.txt"
     progress.say(f"model: {count:,} parameters, listed in {path}")
+    lines = [f"{part} from {what}" for part, what in started_from.items()]
+    for line in lines:
+      progress.say(f"model: {line}")
     if jax.process_index() == 0:
+      files.write_json(self.started_from, dict(started_from))
       table = parameter_overview.get_parameter_overview(params)
       with files.replacing(path) as file:
-        file.write(table.encode() + b"\n")
+        file.write("\n".join([*lines, "", table, ""]).encode())
 
 
 def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:

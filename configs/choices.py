@@ -82,7 +82,9 @@ METHODS = {
     "num_decoder_layers": 2,
     "dropout": 0.1,
     "input_projection": True,
-    "intervention": "post_norm",  # linear | post_norm_ffn | pre_norm
+    # linear | post_norm_ffn | pre_norm; under linear, confounders act through
+    # the adjustment alone
+    "intervention": "post_norm",
     "expectation": "auto",  # vmapped | scan | closed_form
     "adjustment": "offset",  # prior | posterior
     "queries": "shared",  # own

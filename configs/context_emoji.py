@@ -65,7 +65,8 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   config.method.update(OTHER_SIZES.get(method, {}))
   if method == "causal":
     # On validation better than post_norm on average of four seeds, see
-    # results/README.md.
+    # results/README.md. Its sum over confounders vanishes: they act through the
+    # offset of training alone, see methods/causal.py.
     config.method.intervention = "linear"
   config.backbone.update(
     depth=18, stage_sizes=(1, 1, 1), width=16, stem="small"

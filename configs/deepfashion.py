@@ -19,6 +19,9 @@ The paper, top-3 recall in %, Exclusive / Co-occur / All:
 They are `top3_recall` of the report. Nothing was run here: the images are not
 at hand.
 
+Training starts from torchvision's resnet50-0676ba61.pth, which is looked for in
+pretrained/, and is refused without it; README.md, "What training starts from".
+
 The files are those of the Category and Attribute Prediction Benchmark, from
 https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/AttributePrediction.html,
 unpacked in DIR:
@@ -47,7 +50,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   config.data.name = "deepfashion"
   config.evaluate.metric = "top3_recall"
   config.data.options = ml_collections.ConfigDict(deepfashion.OPTIONS)
-  config.backbone.depth = 50
+  recipes.resnet(config, 50)
   config.audit.threshold = 0.1  # as Singh et al. found its pairs
   if recipe in ("", "published"):
     recipes.apply(config)

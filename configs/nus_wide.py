@@ -16,6 +16,10 @@ NUS-WIDE / NUS-WIDE to COCO:
 Which labels and which images these are over, the paper's slides do not say.
 Nothing was run here: the images are not at hand.
 
+Training starts from torchvision's resnet101-63fe2227.pth, which is looked for
+in pretrained/, and is refused without it; README.md, "What training starts
+from".
+
 The files are from https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/
 nuswide/NUS-WIDE.html, unpacked in DIR; or the CSV of the asymmetric loss's
 authors (https://github.com/Alibaba-MIIL/ASL) with the images it names:
@@ -51,6 +55,6 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     test_splits=("test",),
   )
   config.data.options = ml_collections.ConfigDict(nus_wide.OPTIONS)
-  config.backbone.depth = 101
+  recipes.resnet(config, 101)
   recipes.apply(config)
   return config

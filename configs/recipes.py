@@ -2,6 +2,11 @@
 
 What differs from the published programs is said beside it. None of these was
 run here: the images of COCO are not at hand.
+
+All start from a ResNet that was trained on ImageNet: the published programs
+from torchvision's weights of their time, which torchvision now calls
+IMAGENET1K_V1, as the papers' "pre-trained on ImageNet". The paper does not say
+which weights it took; this is what those that it compares itself to have.
 """
 
 from collections.abc import Callable
@@ -14,6 +19,9 @@ FROZEN_STEM = (
   ("backbone/(conv1|bn1|layer1_.*)/.*", 0.0),
   (".*", 1.0),
 )
+IMAGENET = "IMAGENET1K_V1"
+# Word vectors of the labels (ML-GCN, SSGRL).
+GLOVE = "pretrained/glove.6B.300d.txt"
 SLOW_BACKBONE = (("backbone/.*", 0.1), (".*", 1.0))
 SQUASH = "decode|resize({size})"
 MULTI_SCALE = "decode|resize({large})|multi_scale_crop({size})|flip_lr"
@@ -39,6 +47,11 @@ def apply(config: ml_collections.ConfigDict) -> None:
       "recipe of a method (configs/recipes.py)", config.method.name, RECIPES
     )
   RECIPES[config.method.name](config)
+
+
+def resnet(config: ml_collections.ConfigDict, depth: int) -> None:
+  """Takes the ResNet of a depth, from ImageNet."""
+  config.backbone.update(depth=depth, pretrained=IMAGENET)
 
 
 def squashed(
@@ -159,6 +172,7 @@ def ml_gcn(config: ml_collections.ConfigDict) -> None:
   multi_scale(config, 448, 448)
   sgd(config, 0.01, 100.0, (0.4, 0.8), batch_size=16)
   config.train.learning_rate_rules = SLOW_BACKBONE
+  config.side_inputs.glove = GLOVE
 
 
 def ssgrl(config: ml_collections.ConfigDict) -> None:
@@ -178,6 +192,7 @@ def ssgrl(config: ml_collections.ConfigDict) -> None:
     ),
   )
   config.backbone.frozen_batch_norm = True
+  config.side_inputs.glove = GLOVE
   config.evaluate.use_ema = False
 
 

@@ -77,7 +77,8 @@ def make_config(name, method, tmp_path, writer, options=None):
   config.data.preprocess_evaluate = "decode|resize(32)"
   if config.backbone.name == "resnet":
     config.backbone.update(depth=18, stage_sizes=(1, 1, 1), width=8)
-    config.backbone.stem = "small"
+    config.backbone.update(stem="small", pretrained="scratch")
+  config.side_inputs.glove = ""
   config.confounders.update(num=4, image_size=64, batch_size=8)
   for key, value in SIZES.items():
     if key in config.method:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 from absl import flags
 
 EXIT_OK = 0
@@ -38,6 +41,29 @@ class UserError(ValueError):
   The message says what was wrong, what was expected, what was got and what
   to do. `main` prints it without a traceback and exits with 2.
   """
+
+
+def check_all(checks: Iterable[Callable[[], Any]]) -> None:
+  """Runs checks to the last one, so that one message names all that is wrong.
+
+  Args:
+    checks: functions without arguments that raise a `UserError`.
+
+  Raises:
+    UserError: with the messages of all that failed.
+  """
+  failed = []
+  for check in checks:
+    try:
+      check()
+    except UserError as error:
+      if str(error) not in map(str, failed):  # two may lack the same file
+        failed.append(error)
+  if len(failed) == 1:
+    raise failed[0]
+  if failed:
+    messages = "\n\n".join(f"{i}. {error}" for i, error in enumerate(failed, 1))
+    raise UserError(f"{len(failed)} things are missing or wrong.\n\n{messages}")
 
 
 class NonFiniteError(RuntimeError):

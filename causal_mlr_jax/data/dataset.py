@@ -201,6 +201,21 @@ def is_prepared(builder: Any) -> bool:
   return pathlib.Path(builder.data_dir, "dataset_info.json").exists()
 
 
+def check_files(section: ml_collections.ConfigDict) -> None:
+  """Checks that a data set is prepared, or that its official files are there.
+
+  Args:
+    section: `data` of the configuration.
+
+  Raises:
+    UserError: as `find_builder`, or files are missing; they are named.
+  """
+  builder = find_builder(section)
+  official = isinstance(builder, image_builder.ImageBuilder)
+  if official and not is_prepared(builder):
+    builder.check_files()
+
+
 def prepare(builder: Any) -> None:
   """Writes the data set unless it is there.
 

@@ -8,7 +8,8 @@ A module `data/builders/<name>.py` for official files has
 
 and, where it wants them, a third parameter `cache` of `read_source` (a folder
 for what takes long to read; it outlives an interruption), `VERSION`,
-`check_options(options)`, which raises a UserError, and
+`check_options(options)` and `check_files(manual_dir, options)`, which raise a
+UserError, the second for files that are missing without reading any, and
 `content_key(manual_dir, options)`, text that tells one content of manual_dir
 from another where the data set is not the same for all.
 
@@ -79,6 +80,15 @@ class ImageBuilder:
       UserError: it was not given, or is none.
     """
     return _root(self.name, self.module, self.directory, self.manual_dir)
+
+  def check_files(self) -> None:
+    """Looks for the official files, without reading them.
+
+    Raises:
+      UserError: names those that are missing.
+    """
+    if hasattr(self.module, "check_files"):
+      self.module.check_files(self.root, self.options)
 
   def download_and_prepare(self) -> None:
     """Converts the official files; a conversion under way is waited for.
@@ -216,6 +226,7 @@ def _root(
   wrong = f"names no folder: {manual_dir}" if manual_dir else "is not set"
   prepared = (directory / name).glob("*/*/dataset_info.json")
   others = sorted(file.parent.parent.name for file in prepared)
+  official = hasattr(module, "HOMEPAGE")
   known = f" (variants that are there: {', '.join(others)})" if others else ""
   raise UserError(
     f"The data set {name!r} is not prepared in {directory / name} with these "
@@ -223,6 +234,7 @@ def _root(
     "folder that holds the official files, or --config.data.dir to the folder "
     f"that holds them prepared. Expected in manual_dir:\n"
     f"{module.LAYOUT.rstrip()}"
+    + (f"\nGet the files from {module.HOMEPAGE}." if official else "")
   )
 
 

@@ -62,6 +62,23 @@ def embeddings_from_cooccurrence(
   return embeddings
 
 
+def check_glove(path: str) -> None:
+  """Checks that a GloVe text file is there.
+
+  Raises:
+    UserError: it is not.
+  """
+  if not pathlib.Path(path).expanduser().is_file():
+    raise UserError(
+      f"side_inputs.glove: there are no word vectors in {path}. The published "
+      "programs take those of 300 numbers: fetch glove.6B.zip (822 MB) from "
+      "https://nlp.stanford.edu/projects/glove/, unpack glove.6B.300d.txt to "
+      "that place, or name its own by --config.side_inputs.glove=FILE. "
+      "--config.side_inputs.glove= with nothing behind it takes embeddings "
+      "made from the training labels instead, which no published program does."
+    )
+
+
 def embeddings_from_glove(
   path: str | pathlib.Path, labels: Sequence[str]
 ) -> np.ndarray:

@@ -6,11 +6,14 @@ feature, the causal head from all labels' features under do(X): the backdoor
 sum over confounders c, ŷ_j = σ(Σ_c P(c) · fc2(CrossAttn(y_j, X+c, X+c))).
 Both have a loss of their own; their predictions are fused.
 
-The paper leaves open what stands between attention and fc2; the literal
-formula is `intervention='linear'`, under which the sum over confounders has no
-effect beyond a bias. See `nn/confounder_expectation.py`. It also leaves open
-whether an image is trained with its own confounders; under
-`adjustment='offset'`, our default, it is, whatever the form. See
+The paper leaves open what stands between attention and fc2. The literal formula
+is `intervention='linear'`, under which nothing is left of the sum over
+confounders: it is the logit at their mean, which is zero, since the centres
+are centred by P(c). (Weights of the image itself, `adjustment='posterior'` in
+training, and centres that are learned have another mean.) See
+`nn/confounder_expectation.py`. It also leaves open whether an image is trained
+with its own confounders; under `adjustment='offset'`, our default, it is,
+whatever the form: under `linear` this is all that confounders do. See
 `nn/context_offset.py`.
 """
 
@@ -58,7 +61,8 @@ class Head(nn.Module):
     num_decoder_layers: of the decoder, from labels to positions.
     dropout: rate in training.
     input_projection: linear map from C to D.
-    intervention: 'linear', 'post_norm', 'post_norm_ffn' or 'pre_norm'.
+    intervention: 'linear' (no sum over confounders is left, see above),
+      'post_norm', 'post_norm_ffn' or 'pre_norm'.
     expectation: 'vmapped', 'scan', 'closed_form' or 'auto'.
     adjustment: 'prior', Σ P(c) in training and at test, as the paper has it;
       'posterior', trained with the share of each confounder in the image

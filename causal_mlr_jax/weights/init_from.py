@@ -28,20 +28,36 @@ from causal_mlr_jax.weights import (
 )
 
 ORDERS = ("auto", "dataset", "alphabetical")
+# Whose labels the published programs have, in an order that is known.
+ORDERED_DATA = "coco"
 
 
-def check(config: ml_collections.ConfigDict) -> None:
-  """Checks that the weights are there and can be read.
+def check_names(config: ml_collections.ConfigDict) -> None:
+  """Checks `init_label_order`.
 
   Raises:
-    UserError: they are not, or `init_label_order` is unknown.
+    UserError: it is unknown.
   """
   if config.init_label_order not in ORDERS:
     raise lookup.unknown_name(
       "init_label_order", config.init_label_order, ORDERS
     )
-  if config.init_from:
-    kind_of(config)
+
+
+def check(
+  config: ml_collections.ConfigDict, num_labels: int | None = None
+) -> None:
+  """Checks that the weights of `init_from` are there and can be read.
+
+  Args:
+    config: see `configs/common.py`.
+    num_labels: as of `kind_of`.
+
+  Raises:
+    UserError: they are not, or the order of their labels is not known.
+  """
+  if config.init_from and kind_of(config, num_labels) == "method":
+    _published_order(config, ())
 
 
 def kind_of(
@@ -158,7 +174,7 @@ def initialise(
   }
   path = pathlib.Path(config.init_from).expanduser()
   if kind == "run":
-    order = core_files.read_json(path / "data.json").get("labels", labels)
+    order = _order_of_run(path, config, labels)
     found = _run(path, variables, config.evaluate.use_ema, **allowed)
   else:
     order = _published_order(config, labels)
@@ -172,6 +188,7 @@ def initialise(
   if config.init_label_order != "auto":
     order = labels if config.init_label_order == "dataset" else sorted(labels)
   if list(order) == list(labels):
+    progress.say("weights: their labels are taken in the data set's order")
     return found
   progress.say("weights: their labels are re-ordered to the data set's order")
   axes = label_order.label_axes(config, len(labels), side)
@@ -185,10 +202,45 @@ def _published_order(
 
   Programs with COCO's labels in the order of their category numbers have the
   data set's own.
+
+  Raises:
+    UserError: the file is of other labels than COCO's, whose order no layout
+      knows, and nobody said it.
   """
+  auto = config.init_label_order == "auto"
+  if auto and config.data.name != ORDERED_DATA:
+    raise UserError(
+      f"init_from: {config.init_from} is a published checkpoint of the method "
+      f"{config.method.name!r}, and the order of its labels is known for the "
+      f"data set {ORDERED_DATA!r} alone, not for {config.data.name!r}. Say "
+      "which it is: --config.init_label_order=dataset for that of the prepared "
+      "data set, or --config.init_label_order=alphabetical."
+    )
   layout = published.layout_of(config.method.name)
   alphabetical = layout.LABEL_ORDER == "alphabetical"
   return sorted(labels) if alphabetical else labels
+
+
+def _order_of_run(
+  path: pathlib.Path, config: ml_collections.ConfigDict, labels: Sequence[str]
+) -> Sequence[str]:
+  """Returns the labels in the order of a run.
+
+  Raises:
+    UserError: the run does not say it, and nobody did.
+  """
+  file = path / "data.json"
+  known = core_files.read_json(file) if file.exists() else {}
+  if "labels" in known:
+    return known["labels"]
+  if config.init_label_order == "auto":
+    raise UserError(
+      f"init_from: the run in {path} does not say the order of its labels "
+      "(an earlier version left it out of data.json). Say it: "
+      "--config.init_label_order=dataset for that of the prepared data set, "
+      "or --config.init_label_order=alphabetical."
+    )
+  return labels
 
 
 def _run(

@@ -2,24 +2,69 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 
 from causal_mlr_jax import backbones
+from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
-from causal_mlr_jax.weights import convert, pretrained, published
+from causal_mlr_jax.weights import convert, imagenet, pretrained, published
+
+# Says that random initial values are meant.
+SCRATCH = "scratch"
+RANDOM = "random initial values, seed {seed}"
 
 
-def source(section: ml_collections.ConfigDict) -> str:
+def is_random(section: ml_collections.ConfigDict) -> bool:
+  """Says whether a backbone's section asks for random initial values."""
+  return section.pretrained in ("", SCRATCH)
+
+
+def source(
+  section: ml_collections.ConfigDict,
+  key: str = "backbone.pretrained",
+  seed: int = 0,
+) -> str:
   """Returns what identifies the weights of a backbone's section.
 
+  Args:
+    section: of the backbone.
+    key: of the configuration, for messages.
+    seed: of random initial values.
+
   Raises:
-    UserError: the weights are not installed.
+    UserError: the weights are not there.
   """
-  if section.pretrained:
-    return pretrained.source(section.pretrained)
-  return "random initial values, seed 0"
+  if is_random(section):
+    return RANDOM.format(seed=seed)
+  found = pretrained.source(_located(section, key))
+  if section.pretrained in imagenet.FILES:
+    name = pathlib.Path(_located(section, key)).name
+    return f"torchvision {section.pretrained} {name} {found}"
+  return found
+
+
+def check_frozen(section: ml_collections.ConfigDict, key: str) -> None:
+  """Checks the weights of a network that is used as it is.
+
+  Args:
+    section: of the backbone.
+    key: of the configuration, for messages.
+
+  Raises:
+    UserError: the weights are not there, or nobody said which.
+  """
+  if not section.pretrained:
+    raise UserError(
+      f"{key} is empty: the network whose features are clustered is used as "
+      "it is, so its values must be said; expected the weights of a package, "
+      "such as 'efficientnet_lite0', or a .pth or .safetensors file. "
+      f"--config.{key}={SCRATCH} takes random values."
+    )
+  source(section, key)
 
 
 def pretrained_variables(
@@ -28,15 +73,16 @@ def pretrained_variables(
   """Returns a backbone's variables with its trained values, if it has any.
 
   Args:
-    section: of the backbone; `pretrained` names the weights or is empty.
+    section: of the backbone; `pretrained` names the weights, or is empty or
+      'scratch'.
     variables: of the backbone alone.
 
   Raises:
     UserError: the weights are not installed or do not fit.
   """
-  if not section.pretrained:
+  if is_random(section):
     return variables
-  state = pretrained.pretrained(section.pretrained)
+  state = pretrained.pretrained(_located(section, "backbone.pretrained"))
   state = published.by_backbone_keys(section.name, state)
   return convert.convert(section.name, state, variables)
 
@@ -47,7 +93,7 @@ def with_pretrained_backbone(
   """Returns a model's variables with the trained values of its backbone.
 
   Args:
-    section: of the backbone; `pretrained` names the weights or is empty.
+    section: of the backbone; as of `pretrained_variables`.
     variables: of the model.
 
   Raises:
@@ -74,3 +120,10 @@ def frozen_variables(
   image = jnp.zeros((1, image_size, image_size, 3))
   init = jax.jit(lambda key: backbone.init(key, image, train=False))
   return pretrained_variables(section, init(jax.random.key(0)))
+
+
+def _located(section: ml_collections.ConfigDict, key: str) -> str:
+  """Returns a name of `pretrained.WHEELS` or the path of a file."""
+  if section.pretrained in imagenet.FILES:
+    return str(imagenet.find(section, key))
+  return section.pretrained

@@ -26,7 +26,7 @@ def section(**overrides):
   config = small.config("causal", "unused").confounders.unlock()
   resnet = {
     "name": "resnet",
-    "pretrained": "",
+    "pretrained": "scratch",
     "depth": 18,
     "stage_sizes": (1, 1),
     "width": 4,

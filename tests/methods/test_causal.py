@@ -61,6 +61,23 @@ def test_confounders_change_the_answer(form):
   assert float(jnp.abs(one - other).max()) > 1e-4
 
 
+def test_under_the_literal_formula_nothing_is_left_of_the_sum():
+  _, head = make("causal", intervention="linear", fusion="causal")
+  features, side = make_inputs()
+  variables = head.init(jax.random.key(1), features, side, train=False)
+  rng = np.random.default_rng(5)
+  centres, prior = side["confounders"]
+  others = [
+    Confounders(rng.normal(3, 7, centres.shape).astype(np.float32), prior),
+    Confounders(centres, rng.dirichlet(np.ones(len(prior))).astype(np.float32)),
+  ]
+  one = logits(head, variables, side)
+  # Centred by P(c), they have the mean zero: not even a bias remains.
+  for other in others:
+    moved = logits(head, variables, side | {"confounders": other})
+    np.testing.assert_allclose(moved, one, atol=1e-6)
+
+
 def test_with_the_posterior_an_image_is_trained_with_its_own_context():
   _, head = make("causal", adjustment="posterior", dropout=0.0)
   features, side = make_inputs()

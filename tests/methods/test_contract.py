@@ -1,5 +1,7 @@
 """Every file of methods/ keeps the contract; a new one is found by itself."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
 from configs import choices
 from tests import small
+from tests.rounding import relative
 
 NAMES = lookup.names(model_lib.METHODS)
 LABELS, BATCH = 5, 3
@@ -104,10 +107,11 @@ def test_output_loss_and_scores(name):
   assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_gets_a_finite_gradient(name):
-  method, head = make(name)
-  features, side = make_inputs()
+@functools.cache
+def gradients(name, dtype=jnp.float32):
+  """Returns initial variables, logits in training and gradients."""
+  method, head = make(name, dtype=dtype)
+  features, side = make_inputs(dtype)
   variables = head.init(jax.random.key(1), features, side, train=False)
   rest = {k: v for k, v in variables.items() if k != "params"}
 
@@ -121,9 +125,16 @@ def test_every_parameter_gets_a_finite_gradient(name):
       rngs={"dropout": jax.random.key(2)},
     )
     batch = {"labels": jnp.asarray(make_labels())}
-    return method.loss(output, batch, side, binary_cross_entropy.loss)[0]
+    loss, _ = method.loss(output, batch, side, binary_cross_entropy.loss)
+    return loss, output.logits
 
-  grads = jax.jit(jax.grad(loss))(variables["params"])
+  grads, logits = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+  return variables, logits, grads
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_gets_a_finite_gradient(name):
+  _, _, grads = gradients(name)
   for path, grad in jax.tree_util.tree_leaves_with_path(grads):
     where = jax.tree_util.keystr(path, simple=True, separator="/")
     assert jnp.isfinite(grad).all(), where
@@ -131,16 +142,21 @@ def test_every_parameter_gets_a_finite_gradient(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_half_precision_keeps_float32_logits_and_parameters(name):
-  _, head = make(name, dtype=jnp.bfloat16)
-  features, side = make_inputs(jnp.bfloat16)
-  variables = head.init(jax.random.key(1), features, side, train=False)
+def test_bfloat16_is_near_float32_in_outputs_and_gradients(name):
+  variables, logits, grads = gradients(name, jnp.bfloat16)
   assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-  output = head.apply(variables, features, side, train=False)
-  assert output.logits.dtype == jnp.float32
-  _, exact = make(name)
-  want = exact.apply(variables, make_inputs()[0], side, train=False).logits
-  np.testing.assert_allclose(output.logits, want, atol=0.1)
+  assert logits.dtype == jnp.float32
+  _, exact_logits, exact = gradients(name)
+  # bfloat16 rounds by 2^-9 at most, 0.2 %; a head does so some ten times, one
+  # after another.
+  assert relative(logits, exact_logits) < 0.02
+  # TDRG normalises over the images of a batch, here three.
+  bound = 0.1 if name == "tdrg" else 0.05
+  assert relative(flat(grads), flat(exact)) < bound
+
+
+def flat(tree):
+  return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
 
 
 @pytest.mark.parametrize("name", NAMES)

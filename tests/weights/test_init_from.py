@@ -92,7 +92,9 @@ def test_a_published_file_scores_as_the_run_it_came_from(
   assert got["step"] == 0
   assert "re-ordered" in capsys.readouterr().err
   # In the data set's order the same rows stand for other labels.
-  config = small.config("baseline", data_dir, **options)
+  config = small.config(
+    "baseline", data_dir, **options, init_label_order="dataset"
+  )
   other = score(config, tmp_path / "other")
   assert other["metrics"]["test"]["all_map"] != pytest.approx(
     want["metrics"]["test"]["all_map"]
@@ -140,7 +142,12 @@ def test_what_does_not_fit_is_listed(trained, labels, data_dir, tmp_path):
   arrays["module.extra.weight"] = arrays.pop("module.bn1.weight")
   file = tmp_path / "weights.safetensors"
   safetensors.numpy.save_file(arrays, file)
-  config = small.config("baseline", data_dir, **SHORT, init_from=str(file))
+  options = SHORT | {"init_from": str(file)}
+  config = small.config("baseline", data_dir, **options)
+  with pytest.raises(UserError, match="init_label_order=dataset"):
+    run.run(config, str(tmp_path / "run"), "train")
+  options["init_label_order"] = "dataset"
+  config = small.config("baseline", data_dir, **options)
   with pytest.raises(UserError, match=r"(?s)bn1/scale.*extra\.weight") as error:
     run.run(config, str(tmp_path / "run"), "train")
   assert "unused" in str(error.value)
@@ -148,8 +155,7 @@ def test_what_does_not_fit_is_listed(trained, labels, data_dir, tmp_path):
   config = small.config(
     "baseline",
     data_dir,
-    **SHORT,
-    init_from=str(file),
+    **options,
     init_allow_missing=("params/bn1/scale",),
     init_allow_unused=(r"extra\..*",),
   )

@@ -89,6 +89,12 @@ def check_options(options: Mapping[str, Any]) -> None:
   annotations.check_choice("coco", options, "unlabelled", ("keep", "drop"))
 
 
+def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
+  """Raises a UserError that names the files that are missing."""
+  del options  # they need the same files
+  need("coco", manual_dir, LAYOUT, HOMEPAGE, annotation_files=True)
+
+
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   """Reads the official files; no image is opened.
 
@@ -100,7 +106,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     UserError: files are missing, or are not the official ones.
   """
   chosen = {**OPTIONS, **options}
-  need("coco", manual_dir, LAYOUT, HOMEPAGE, annotation_files=True)
+  check_files(manual_dir, options)
   problems = Problems()
   splits, unlabelled = {}, {}
   for split, (name, count) in SPLITS.items():

@@ -119,6 +119,13 @@ CITATION = """
 """
 
 
+def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
+  """Raises a UserError that names the files that are missing."""
+  del options  # they need the same files
+  others = (*MAPS, "labels.txt")
+  coco.need("coco_stuff", manual_dir, LAYOUT, HOMEPAGE, others=others)
+
+
 def read_source(
   manual_dir: pathlib.Path,
   options: Mapping[str, Any],
@@ -135,8 +142,7 @@ def read_source(
     UserError: files are missing, or are not the official ones.
   """
   chosen = {**OPTIONS, **options}
-  others = (*MAPS, "labels.txt")
-  coco.need("coco_stuff", manual_dir, LAYOUT, HOMEPAGE, others=others)
+  check_files(manual_dir, options)
   check_names(manual_dir / "labels.txt")
   images = _images(manual_dir, chosen["official_counts"])
   splits = _splits(manual_dir, images, cache)

@@ -98,6 +98,12 @@ def check_options(options: Mapping[str, Any]) -> None:
   annotations.check_choice("deepfashion", options, "official_counts", how)
 
 
+def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
+  """Raises a UserError that names the files that are missing."""
+  del options  # they need the same files
+  _find(manual_dir)
+
+
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   """Reads the official files; no image is opened.
 

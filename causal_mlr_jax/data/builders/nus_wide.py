@@ -106,6 +106,18 @@ def check_options(options: Mapping[str, Any]) -> None:
     annotations.check_choice("nus_wide", options, key, values)
 
 
+def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
+  """Raises a UserError that names the files that are missing."""
+  layout, csv, concepts = _layout(manual_dir, options["layout"])
+  absent = [] if concepts else ["ConceptsList/Concepts81.txt"]
+  if layout == "csv":
+    absent = [] if csv else [f"{CSV} and ConceptsList/Concepts81.txt"]
+  else:
+    absent += nus_wide_files.find(manual_dir, CONCEPTS)[1]
+  if absent:
+    raise annotations.missing("nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE)
+
+
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   """Reads either form; no image is opened.
 
@@ -117,6 +129,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     UserError: files are missing, damaged, or not the official ones.
   """
   chosen = {**OPTIONS, **options}
+  check_files(manual_dir, chosen)
   layout, listed = _read(manual_dir, chosen["layout"])
   if chosen["official_counts"]:
     _check_counts(layout, listed)
@@ -140,30 +153,29 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   )
 
 
-def _read(manual_dir: pathlib.Path, layout: str) -> tuple[str, Listed]:
+def _layout(
+  manual_dir: pathlib.Path, layout: str
+) -> tuple[str, pathlib.Path | None, pathlib.Path | None]:
+  """Returns which of the forms it is, the CSV and the list of concepts."""
   csv = annotations.locate(manual_dir, CSV)
   concepts = annotations.locate(
     manual_dir, "ConceptsList/Concepts81.txt", "Concepts81.txt"
   )
   if layout == "auto":
     layout = "csv" if csv or not concepts else "official"
+  return layout, csv, concepts
+
+
+def _read(manual_dir: pathlib.Path, layout: str) -> tuple[str, Listed]:
+  """Reads either form, whose files are there."""
+  layout, csv, concepts = _layout(manual_dir, layout)
   if layout == "csv":
-    if csv is None:
-      absent = [f"{CSV} and ConceptsList/Concepts81.txt"]
-      raise annotations.missing(
-        "nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE
-      )
     progress.say(f"nus_wide: reading {csv}")
     table = nus_wide_files.read_csv(csv, CONCEPTS)
     return layout, Listed(tuple(sorted(CONCEPTS)), *table)
   progress.say(f"nus_wide: reading the official lists in {manual_dir}")
-  absent = [] if concepts else ["ConceptsList/Concepts81.txt"]
-  labels = nus_wide_files.read_concepts(concepts, CONCEPTS) if concepts else ()
-  files, more = nus_wide_files.find(manual_dir, labels or CONCEPTS)
-  if absent + more:
-    raise annotations.missing(
-      "nus_wide", manual_dir, absent + more, LAYOUT, HOMEPAGE
-    )
+  labels = nus_wide_files.read_concepts(concepts, CONCEPTS)
+  files, _ = nus_wide_files.find(manual_dir, labels)
   return layout, Listed(labels, *nus_wide_files.read_lists(files))
 
 

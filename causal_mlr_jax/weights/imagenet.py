@@ -1,0 +1,102 @@
+"""torchvision's ImageNet weights of ResNets: which file, and where it lies.
+
+Nothing is fetched. A file is looked for in `pretrained/` of the folder that
+the program is started in, then where torchvision keeps what it has fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from causal_mlr_jax.core.errors import UserError
+
+HOST = "https://download.pytorch.org/models/"
+FOLDER = "pretrained"
+# What makes a ResNet another network than the published one of its depth.
+PUBLISHED = {"stage_sizes": (), "block": "", "width": 64, "stem": "imagenet"}
+
+
+class File(NamedTuple):
+  """A published file.
+
+  Attributes:
+    name: torchvision's.
+    megabytes: its size.
+    timm: the model of timm that holds the same weights.
+  """
+
+  name: str
+  megabytes: int
+  timm: str
+
+
+# torchvision's names of the weights, then by depth. The first ones are those
+# of the papers' time; the second come from a longer training of 2021.
+FILES: dict[str, dict[int, File]] = {
+  "IMAGENET1K_V1": {
+    18: File("resnet18-f37072fd.pth", 45, "resnet18.tv_in1k"),
+    50: File("resnet50-0676ba61.pth", 98, "resnet50.tv_in1k"),
+    101: File("resnet101-63fe2227.pth", 171, "resnet101.tv_in1k"),
+  },
+  "IMAGENET1K_V2": {
+    50: File("resnet50-11ad3fa6.pth", 98, "resnet50.tv2_in1k"),
+    101: File("resnet101-cd907fc2.pth", 171, "resnet101.tv2_in1k"),
+  },
+}
+
+
+def folders() -> tuple[pathlib.Path, ...]:
+  """Returns where files are looked for, in this order."""
+  cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+  torch = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+  hub = pathlib.Path(torch).expanduser() / "hub" / "checkpoints"
+  return pathlib.Path(FOLDER), hub
+
+
+def find(section: Mapping[str, Any], key: str) -> pathlib.Path:
+  """Returns the file of a backbone's published weights.
+
+  Args:
+    section: of the backbone; `pretrained` is a key of `FILES`.
+    key: of the configuration, 'backbone.pretrained', for messages.
+
+  Raises:
+    UserError: the file is not there, or there is none for such a backbone.
+  """
+  weights, flag = section["pretrained"], f"--config.{key}"
+  changed = [k for k, v in PUBLISHED.items() if section[k] != v]
+  file = FILES[weights].get(section["depth"])
+  if section["name"] != "resnet" or changed or file is None:
+    what = section["name"]
+    if what == "resnet":
+      what = f"resnet of depth {section['depth']}"
+    what += f" with another {', '.join(changed)}" if changed else ""
+    depths = ", ".join(map(str, FILES[weights]))
+    raise UserError(
+      f"{key} = {weights!r} names torchvision's weights of a ResNet of depth "
+      f"{depths}; there are none for the backbone: {what}. Name a file of its "
+      f"weights, {flag}=FILE, or train from random values, {flag}=scratch."
+    )
+  for folder in folders():
+    if (folder / file.name).is_file():
+      return folder / file.name
+  raise UserError(_missing(weights, section["depth"], file, flag))
+
+
+def _missing(weights: str, depth: int, file: File, flag: str) -> str:
+  looked = " and ".join(f"{folder}/" for folder in folders())
+  return (
+    f"The weights that the ResNet-{depth} starts from are not there: "
+    f"torchvision's {weights}, {file.name} ({file.megabytes} MB), looked for "
+    f"in {looked}.\n"
+    f"  Fetch   {HOST}{file.name}\n"
+    f"          (timm's {file.timm}, model.safetensors on the Hugging Face "
+    "hub, holds the same)\n"
+    f"  put it  into {pathlib.Path(FOLDER).absolute()}/, or name its place by "
+    f"{flag}=FILE\n"
+    f"  or      say {flag}=scratch to train from random values, from which no "
+    "published number comes"
+  )

@@ -1,0 +1,77 @@
+"""What a training starts from: checked before it, and told in its report."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from causal_mlr_jax.weights import init_from, initial, pretrained
+
+UNTRAINED = (
+  "; backbone.frozen_batch_norm keeps its untrained statistics, which is of no "
+  "use"
+)
+FIRST_STAGE = "the first training, where it has the same variable"
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that the weights of the backbone are there, where they are read.
+
+  `init_from` gives the backbone its values, so that `backbone.pretrained` is
+  read beside it only where `init_allow_missing` lets variables keep theirs.
+
+  Args:
+    config: see `configs/common.py`.
+
+  Raises:
+    UserError: the weights are not there.
+  """
+  if reads_pretrained(config):
+    initial.source(config.backbone)
+
+
+def reads_pretrained(config: ml_collections.ConfigDict) -> bool:
+  """Says whether `backbone.pretrained` decides any initial value."""
+  return not config.init_from or bool(config.init_allow_missing)
+
+
+def describe(
+  config: ml_collections.ConfigDict, num_labels: int, first_stage: bool = False
+) -> dict[str, Any]:
+  """Returns what the parts of a model start from, JSON-able.
+
+  Args:
+    config: see `configs/common.py`.
+    num_labels: N.
+    first_stage: whether the method starts from a training of its own.
+
+  Raises:
+    UserError: the weights are not there.
+  """
+  random = initial.RANDOM.format(seed=config.seed)
+  found: dict[str, Any] = {"head": random}
+  if reads_pretrained(config):
+    found["backbone"] = initial.source(config.backbone, seed=config.seed)
+    if initial.is_random(config.backbone) and config.backbone.frozen_batch_norm:
+      found["backbone"] += UNTRAINED
+  if first_stage:
+    found = {part: f"{FIRST_STAGE}; else {x}" for part, x in found.items()}
+  if not config.init_from:
+    return found
+  kind = init_from.kind_of(config, num_labels)
+  path = pathlib.Path(config.init_from).expanduser()
+  if kind == "run":
+    given = f"the best checkpoint of the run in {path}"
+  else:
+    given = f"{path.name} {pretrained.source(str(path))}"
+  missing = list(config.init_allow_missing)
+  if kind == "backbone":
+    return found | {"backbone": given} | _missing(missing)
+  order = config.init_label_order
+  return {"model": given, "label_order": order} | _missing(missing)
+
+
+def _missing(patterns: list[str]) -> dict[str, Any]:
+  return {"may keep other values": patterns} if patterns else {}
