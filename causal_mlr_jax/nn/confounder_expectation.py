@@ -11,23 +11,16 @@ confounders, and what follows it decides what the expectation costs:
 
   form            after attention                            cheapest exact
   linear          fc2: the literal formula. The expectation  closed form
-                  is the logit at the mean confounder: a
-                  constant, and none where the mean is zero,
-                  as that of centred confounders is
+                  is that of the mean confounder, a constant:
+                  zero for centred confounders
   post_norm       residual, LayerNorm, fc2                   closed form
   post_norm_ffn   the same, feed-forward, LayerNorm, fc2     scan
   pre_norm        residual, fc2; LayerNorm on X + c, so      scan, attention
                   that attention does depend on c            each time
 
-`vmapped` is the definition and the reference of the tests. The others are equal
-to it as formulas, so in float32 products, as on a CPU, to rounding: 1e-6 of the
-logits' size. On a GPU (TF32) and a TPU (bfloat16) the projections are products
-of rounded factors by default, in the definition too; only those of the closed
-form that would cancel ask for full float32. Closed form and definition are then
-each as far from the exact value as that rounding takes them: 1e-4 and 3e-4 in
-TF32 and 7e-4 and 2e-3 in bfloat16 for `post_norm` at 171 labels, width 512 and
-80 confounders, gradients of either 8e-4 and 6e-3 (rounded so on a CPU, see
-`tests/rounding.py`).
+`vmapped` is the definition and the reference of the tests; the others equal it
+to 1e-6 where products are float32. Where they are TF32 (GPU) or bfloat16 (TPU)
+by default, each is as exact as its rounded products; see README.md.
 """
 
 from __future__ import annotations
