@@ -112,7 +112,7 @@ def _scores(
   """Returns the classifier's probabilities and the labels of a split."""
   config = plain.context.config
   step = predict.make_predict_step(
-    plain.model, plain.context.method, plain.context.mesh
+    plain.parts.model, plain.context.method, plain.context.mesh
   )
   return predict.predict_split(
     step,

@@ -18,6 +18,7 @@ from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training import setup
 from causal_mlr_jax.weights import init_from
 
 FOLDER = "first_stage"
@@ -28,13 +29,13 @@ class FirstStage(NamedTuple):
 
   Attributes:
     context: of its run.
-    model: its modules.
+    parts: its modules.
     variables: of its best checkpoint, replicated.
     step: of that checkpoint.
   """
 
   context: Context
-  model: model_lib.Model
+  parts: setup.Parts
   variables: Tree
   step: int
 
@@ -90,8 +91,7 @@ def train_in(
   folder.check_data(dataset)
   folder.save_config(config)
   parts = stages.make_parts(first, dataset, inputs)
-  stages.save_start(first, dataset, inputs, parts)
   progress.say(f"{name}: {config.method.name} in {folder.path}")
   stages.train(first, dataset, inputs, parts)
   step, variables = stages.best_variables(first, parts)
-  return FirstStage(first, parts.model, variables, step)
+  return FirstStage(first, parts, variables, step)

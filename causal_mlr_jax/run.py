@@ -82,7 +82,6 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     begin(context, dataset)
     inputs = side_inputs.prepare(context, dataset, needs)
     parts = stages.make_parts(context, dataset, inputs)
-    stages.save_start(context, dataset, inputs, parts)
     no_report = {"import": import_weights, "effects": effects.run}
     if mode in no_report:
       no_report[mode](context, dataset, inputs, parts)
@@ -196,7 +195,7 @@ def import_weights(
 ) -> None:
   """Saves the initial state as a checkpoint, for --mode=evaluate."""
   checkpoints = Checkpoints(context.workdir.checkpoints)
-  state = parallel.replicate(parts.state, context.mesh)
+  state = stages.initial_state(context, dataset, inputs, parts)
   iterator = stages.train_batches(context, dataset, inputs)
   checkpoints.save(0, state, iterator)
   checkpoints.close()

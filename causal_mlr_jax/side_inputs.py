@@ -203,8 +203,15 @@ def _from_first_stage(
   if "label_prototypes" in needs:
     with timed(context, "label prototypes"):
       side["label_prototypes"] = _prototypes(context, dataset, first)
-  started = parallel.to_host(first.variables)
-  return lambda variables: published.shared(variables, started)
+
+  context, parts = first.context, first.parts
+
+  def initialise(variables: Tree) -> Tree:
+    # Read again where they are needed, rather than kept in all of training.
+    _, started = stages.best_variables(context, parts)
+    return published.shared(variables, parallel.to_host(started))
+
+  return initialise
 
 
 def _prototypes(
@@ -227,7 +234,7 @@ def _prototypes(
     config.evaluate.batch_size,
   )
   prototypes = label_prototypes(
-    first.model,
+    first.parts.model,
     first.variables,
     batches,
     len(dataset.source(split)),

@@ -97,38 +97,34 @@ def open_data(
 def make_parts(
   context: Context, dataset: Dataset, inputs: SideInputs
 ) -> setup.Parts:
-  """Returns the model, its state before training, the optimiser, the plan."""
-  section = context.config.backbone
+  """Returns the model, the shapes of its state, the optimiser, the plan."""
   with timed(context, "model"):
-
-    def initialise(variables: Tree, side: Side) -> Tree:
-      if started_from.reads_pretrained(context.config):
-        variables = initial.with_pretrained_backbone(section, variables)
-      return init_from.initialise(
-        context.config, inputs.initialise(variables), dataset.labels, side
-      )
-
     return setup.make_parts(
-      context.config,
-      dataset,
-      inputs.side,
-      inputs.evaluate_extras,
-      initialise,
+      context.config, dataset, inputs.side, inputs.evaluate_extras
     )
 
 
-def save_start(
+def initial_state(
   context: Context, dataset: Dataset, inputs: SideInputs, parts: setup.Parts
-) -> None:
-  """Writes what a training starts from, unless it has begun."""
-  if context.workdir.is_trained():
-    return
+) -> step.TrainState:
+  """Returns the state that training starts from, and writes what that is."""
+  config = context.config
+
+  def initialise(variables: Tree) -> Tree:
+    if started_from.reads_pretrained(config):
+      variables = initial.with_pretrained_backbone(config.backbone, variables)
+    return init_from.initialise(
+      config, inputs.initialise(variables), dataset.labels, inputs.side
+    )
+
+  state = setup.initial_state(parts, initialise, context.mesh)
   first = inputs.provenance.get("first_stage")
   found = started_from.describe(
     context.config, len(dataset.labels), first is not None
   )
   more = {} if first is None else {"first_stage": first["started_from"]}
-  context.workdir.save_parameters(parts.state.params, found | more)
+  context.workdir.save_parameters(state.params, found | more)
+  return state
 
 
 def train(
@@ -136,16 +132,16 @@ def train(
 ) -> None:
   """Trains, from the newest checkpoint if there is one, to the end."""
   with timed(context, "training"):
-    config, mesh = context.config, context.mesh
-    plan, state = parts.plan, parts.state
+    config, mesh, plan = context.config, context.mesh, parts.plan
+    state = sums = None
+    if not parallel.first_decides(context.workdir.is_trained):
+      state = initial_state(context, dataset, inputs, parts)
     iterator = train_batches(context, dataset, inputs)
     checkpoints = Checkpoints(context.workdir.checkpoints)
-    newest, sums = checkpoints.latest_step, None
-    if newest is None:
-      state = parallel.replicate(state, mesh)
-    else:
+    newest = checkpoints.latest_step
+    if newest is not None:
       progress.say(f"training: going on from step {newest} of {plan.total}")
-      state = checkpoints.restore(newest, state, mesh, iterator)
+      state = checkpoints.restore(newest, parts.shapes, mesh, iterator)
       sums = checkpoints.sums(newest)
     if newest != plan.total:
       writer = Writer(context.workdir.path, newest or 0)
@@ -291,8 +287,10 @@ def evaluate(
 
 def best_variables(context: Context, parts: setup.Parts) -> tuple[int, Tree]:
   """Returns the step and the variables of the best checkpoint."""
+  fields = predict.evaluation_fields(context.config.evaluate.use_ema)
+  target = {field: getattr(parts.shapes, field) for field in fields}
   checkpoints = Checkpoints(context.workdir.checkpoints)
   best = checkpoints.best_step
-  state = checkpoints.restore(best, parts.state, context.mesh)
-  use_ema = context.config.evaluate.use_ema
-  return best, predict.evaluation_variables(state, use_ema)
+  found = checkpoints.restore_fields(best, target, context.mesh)
+  params, rest = (found[field] for field in fields)
+  return best, {"params": params, **rest}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from grain.checkpoint import CheckpointSave
 from jax.sharding import Mesh, NamedSharding
@@ -121,18 +123,15 @@ class Checkpoints:
 
     Args:
       step: a saved step.
-      target: a state of the same structure, shapes and dtypes.
+      target: a state of the same structure, shapes and dtypes, or their
+        `jax.ShapeDtypeStruct`s.
       mesh: from `parallel.make_mesh`.
       iterator: set to where the checkpoint left it; None leaves the data.
 
     Raises:
       UserError: the checkpoint is damaged or of another model.
     """
-    sharding = NamedSharding(mesh, parallel.REPLICATED)
-    abstract = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      target,
-    )
+    abstract = _replicated(target, mesh)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     path = self._directory / str(step)
     try:
@@ -143,25 +142,60 @@ class Checkpoints:
     except UserError:
       raise
     except (ValueError, OSError, KeyError, TypeError) as error:
-      raise UserError(
-        f"The checkpoint {path} cannot be restored: {error}. Delete that "
-        "folder to go on from an older one, or start in another --workdir."
-      ) from error
+      raise self._unreadable(step, error) from error
     return restored["state"]
 
-  def read(self, step: int) -> Tree:
-    """Returns the state of a step as nested dicts, without a target.
+  def restore_fields(
+    self, step: int, target: dict[str, Tree], mesh: Mesh
+  ) -> dict[str, Tree]:
+    """Returns some fields of the state of a step, replicated.
+
+    Args:
+      step: a saved step.
+      target: by the name of the field, as of `restore`.
+      mesh: from `parallel.make_mesh`.
+
+    Raises:
+      UserError: the checkpoint is damaged or of another model.
+    """
+    abstract = _replicated(target, mesh)
+    try:
+      self._check(step, abstract, partly=True)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+      raise self._unreadable(step, error) from error
+    arguments = ocp.checkpoint_utils.construct_restore_args(abstract)
+    return self._read(step, abstract, arguments)
+
+  def read(self, step: int, fields: Sequence[str]) -> dict[str, Tree]:
+    """Returns some fields of the state of a step, as numpy arrays.
+
+    Args:
+      step: a saved step.
+      fields: of the training state, for example 'params'.
 
     Raises:
       UserError: the checkpoint is damaged.
     """
+    as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+    try:
+      tree = self._manager.item_metadata(step)["state"].tree
+    except (ValueError, OSError, KeyError, TypeError) as error:
+      raise self._unreadable(step, error) from error
+    chosen = {field: tree[field] for field in fields}
+    return self._read(step, chosen, jax.tree.map(lambda _: as_numpy, chosen))
+
+  def _read(self, step: int, chosen: Tree, arguments: Tree) -> Tree:
     path = self._directory / str(step) / "state"
     try:
-      return ocp.StandardCheckpointer().restore(path)
+      with ocp.PyTreeCheckpointer() as checkpointer:
+        return checkpointer.restore(
+          path,
+          ocp.args.PyTreeRestore(
+            item=chosen, restore_args=arguments, partial_restore=True
+          ),
+        )
     except (ValueError, OSError, KeyError, TypeError) as error:
-      raise UserError(
-        f"The checkpoint {path} cannot be read: {error}. Choose another run."
-      ) from error
+      raise self._unreadable(step, error) from error
 
   def sums(self, step: int) -> Sums:
     """Returns the sums that were saved with a step."""
@@ -180,7 +214,7 @@ class Checkpoints:
     except OSError as error:
       raise self._unwritable(error) from error
 
-  def _check(self, step: int, target: Tree) -> None:
+  def _check(self, step: int, target: Tree, partly: bool = False) -> None:
     """Compares shapes and dtypes: Orbax would cast without a word."""
     metadata = self._manager.item_metadata(step)["state"]
     if metadata is None:
@@ -195,7 +229,10 @@ class Checkpoints:
       )
       return {path_of(p): (tuple(x.shape), str(x.dtype)) for p, x in flat}
 
-    got, wanted = leaves(metadata.tree), leaves(target)
+    saved = metadata.tree
+    if partly:
+      saved = {field: saved.get(field, {}) for field in target}
+    got, wanted = leaves(saved), leaves(target)
     for path in sorted(got.keys() | wanted.keys()):
       if got.get(path) != wanted.get(path):
         raise UserError(
@@ -205,11 +242,25 @@ class Checkpoints:
           "--workdir."
         )
 
+  def _unreadable(self, step: int, error: Exception) -> UserError:
+    return UserError(
+      f"The checkpoint {self._directory / str(step)} cannot be read: {error}. "
+      "Delete that folder to go on from an older one, or use another run."
+    )
+
   def _unwritable(self, error: OSError) -> UserError:
     return UserError(
       f"Cannot write a checkpoint to {self._directory}: {error}. Make room or "
       "choose another --workdir; older checkpoints are unharmed."
     )
+
+
+def _replicated(tree: Tree, mesh: Mesh) -> Tree:
+  """Returns the shapes of a tree that lies on every device of the mesh."""
+  sharding = NamedSharding(mesh, parallel.REPLICATED)
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+  )
 
 
 def _set_place(iterator: grain.DatasetIterator, folder: pathlib.Path) -> None:

@@ -82,8 +82,14 @@ def _fetch(scores: Array, batch: Batch) -> tuple[np.ndarray, ...]:
   return tuple(np.asarray(x) for x in parallel.to_host(values))
 
 
+def evaluation_fields(use_ema: bool) -> tuple[str, str]:
+  """Returns the fields of a training state that hold the model's variables."""
+  if use_ema:
+    return "ema_params", "ema_model_state"
+  return "params", "model_state"
+
+
 def evaluation_variables(state: Tree, use_ema: bool) -> Tree:
   """Returns the model's variables of a training state, averaged or not."""
-  if use_ema:
-    return {"params": state.ema_params, **state.ema_model_state}
-  return {"params": state.params, **state.model_state}
+  params, rest = (getattr(state, name) for name in evaluation_fields(use_ema))
+  return {"params": params, **rest}

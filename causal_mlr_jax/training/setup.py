@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
+import jax
 import ml_collections
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.types import Side, Tree
@@ -20,19 +22,21 @@ from causal_mlr_jax.training.criterion import make_criterion
 
 
 class Parts(NamedTuple):
-  """A model and how it is trained.
+  """A model and how it is trained; no array of its size.
 
   Attributes:
     model: backbone and head.
-    state: before the first step, on the host's default device.
+    shapes: of the training state, a `jax.ShapeDtypeStruct` for each array.
     optimizer: optax's.
     plan: steps in all, and between validations and logs.
+    init: returns the model's random initial variables.
   """
 
   model: model_lib.Model
-  state: step.TrainState
+  shapes: step.TrainState
   optimizer: optax.GradientTransformation
   plan: loop.Plan
+  init: Callable[[], Tree]
 
 
 def make_parts(
@@ -40,17 +44,14 @@ def make_parts(
   dataset: Dataset,
   side: Side,
   extras: Mapping[str, pipeline.Extra],
-  initialise: Callable[[Tree, Side], Tree],
 ) -> Parts:
-  """Builds the model, its initial state, the optimiser and the plan.
+  """Builds the model, the shapes of its state, the optimiser and the plan.
 
   Args:
     config: see `configs/common.py`.
     dataset: prepared, for the number of labels and the size of images.
     side: the method's side inputs.
     extras: side inputs of each example at test.
-    initialise: from the model's random initial variables, and the side
-      inputs, to those it starts from.
 
   Raises:
     UserError: the configuration does not fit together.
@@ -67,16 +68,42 @@ def make_parts(
   )
   few = {k: v[: model_lib.EXAMPLES] for k, v in example.items()}
   side = step.side_of(side, few)
-  variables = model_lib.init_variables(
-    model, side, example["image"].shape[1:], config.seed
+  shape = example["image"].shape[1:]
+  init = functools.partial(
+    model_lib.init_variables, model, side, shape, config.seed
   )
-  variables = initialise(variables, side)
+  variables = jax.eval_shape(init)
   plan = loop.make_plan(config, len(dataset.source(config.data.train_split)))
   schedule = optimizer.make_schedule(config.train, plan.total)
   tx = optimizer.make_optimizer(
     config.train, schedule, variables["params"], plan.total
   )
-  return Parts(model, step.create_state(variables, tx), tx, plan)
+  shapes = jax.eval_shape(lambda v: step.create_state(v, tx), variables)
+  return Parts(model, shapes, tx, plan, init)
+
+
+def initial_state(
+  parts: Parts, initialise: Callable[[Tree], Tree], mesh: Mesh
+) -> step.TrainState:
+  """Returns the state before the first step, which exists once, replicated.
+
+  Moments and averages are made where they stay, on the devices; what it was
+  made from is gone when this returns.
+
+  Args:
+    parts: from `make_parts`.
+    initialise: from random initial variables to those that training starts
+      from.
+    mesh: from `parallel.make_mesh`.
+  """
+  variables = jax.device_get(initialise(parts.init()))
+  variables = parallel.replicate(variables, mesh)
+  make = jax.jit(
+    lambda variables: step.create_state(variables, parts.optimizer),
+    out_shardings=NamedSharding(mesh, parallel.REPLICATED),
+    donate_argnums=0,
+  )
+  return make(variables)
 
 
 def mapped_step(

@@ -20,6 +20,7 @@ from causal_mlr_jax.core import lookup, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.training.checkpoint import Checkpoints
+from causal_mlr_jax.training.predict import evaluation_fields
 from causal_mlr_jax.weights import (
   convert,
   files,
@@ -248,12 +249,9 @@ def _run(
 ) -> Tree:
   """Returns the variables of the best checkpoint of a run."""
   checkpoints = Checkpoints((path / "checkpoints").absolute())
-  state = checkpoints.read(checkpoints.best_step)
-  params, rest = (
-    (state["ema_params"], state["ema_model_state"])
-    if use_ema
-    else (state["params"], state["model_state"])
-  )
+  fields = evaluation_fields(use_ema)
+  state = checkpoints.read(checkpoints.best_step, fields)
+  params, rest = (state[field] for field in fields)
   arrays = convert.by_path({"params": params, **rest})
   return convert.assign(
     arrays, variables, lambda key: key, ours=True, **allowed

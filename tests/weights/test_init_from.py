@@ -51,7 +51,9 @@ def torch_key(path):
 def exported(trained, labels):
   """The run's averaged variables under published names, labels sorted."""
   checkpoints = Checkpoints(trained / "checkpoints")
-  state = checkpoints.read(checkpoints.best_step)
+  state = checkpoints.read(
+    checkpoints.best_step, ("ema_params", "ema_model_state")
+  )
   tree = {"params": state["ema_params"], **state["ema_model_state"]}
   order = [labels.index(label) for label in sorted(labels)]
   arrays = {}
@@ -122,7 +124,9 @@ def test_only_the_backbone_of_a_run_or_a_file(
     config = small.config("q2l", data_dir, **SHORT, **options)
     run.run(config, str(tmp_path / name), "import")
     checkpoints = Checkpoints(tmp_path / name / "checkpoints")
-    return convert.by_path(checkpoints.read(0)["params"]["backbone"])
+    return convert.by_path(
+      checkpoints.read(0, ["params"])["params"]["backbone"]
+    )
 
   from_file = backbone_of("file", init_from=str(file))
   from_run = backbone_of(
