@@ -138,8 +138,9 @@ def random_box(
       left = int(rng.integers(width - w + 1))
       top = int(rng.integers(height - h + 1))
       return left, top, left + w, top + h
-  left = (width - height) // 2
-  return left, 0, left + height, height
+  w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+  left, top = (width - w) // 2, (height - h) // 2
+  return left, top, left + w, top + h
 
 
 def load_batch(size: int, number: int, out: np.ndarray | None) -> Any:

@@ -1,15 +1,19 @@
-"""Random ops of published training recipes; see `preprocess`."""
+"""Random crops and holes of published training recipes; see `preprocess`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.image_ops import Op, cropped, random_place, resized
+from causal_mlr_jax.data.image_ops import (
+  Box,
+  Op,
+  cropped,
+  random_place,
+  sampled,
+)
 
 # Places of a crop, in quarters of the room it has: (down, right). The four
 # corners, the centre, the middles of the four sides and four places half way
@@ -19,9 +23,6 @@ OFFSETS = (
   *((0, 2), (2, 0), (2, 4), (4, 2)),
   *((1, 1), (1, 3), (3, 1), (3, 3)),
 )
-# Where RandAugment moves an image away, and its own squares.
-GREY, PATCH = (128, 128, 128), (125, 122, 113)
-LEVELS = 10
 
 
 def multi_scale_crop(
@@ -58,7 +59,8 @@ def multi_scale_crop(
     down, right = OFFSETS[rng.integers(len(OFFSETS))]
     top = down * ((image.shape[0] - h) // 4)
     left = right * ((image.shape[1] - w) // 4)
-    return resized(cropped(image, top, left, h, w), size, size)
+    cropped(image, top, left, h, w)  # raises where it does not fit
+    return sampled(image, Box(top, left, h, w), size, size)
 
   return op
 
@@ -104,154 +106,28 @@ def cutout(length: int) -> Op:
     )
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _filled(image, length, rng, rng.integers(0, 256, 3))
+    return filled(image, length, rng, rng.integers(0, 256, 3))
 
   return op
 
 
-def rand_augment(
-  num_ops: int = 2, max_level: int = 9, probability: float = 0.5
-) -> Op:
-  """Applies `num_ops` of the 15 `TRANSFORMS`, each with a probability.
-
-  Op and level are uniform and independent. Q2L, CCD and IDA train with the
-  defaults, those of the package `randaugment` 1.0.2, whose ranges these are;
-  it differs from RandAugment (Cubuk et al., 2020), which has one level for
-  all, no probability, and other ops.
-
-  Args:
-    num_ops: how many are drawn, with replacement.
-    max_level: the level is one of 1 to this, at most 9.
-    probability: of applying an op that is drawn.
-
-  Raises:
-    UserError: a number of ops, a level or a probability out of range.
-  """
-  if num_ops < 1 or not 1 <= max_level < LEVELS or not 0 <= probability <= 1:
-    raise UserError(
-      f"Preprocessing: rand_augment got num_ops={num_ops}, max_level="
-      f"{max_level}, probability={probability}; expected num_ops of at least "
-      f"1, max_level from 1 to {LEVELS - 1} and probability from 0 to 1."
-    )
-  transforms = tuple(TRANSFORMS.values())
-
-  def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    for _ in range(num_ops):
-      transform = transforms[rng.integers(len(transforms))]
-      strength = int(rng.integers(1, max_level + 1)) / (LEVELS - 1)
-      if rng.random() < probability:
-        image = np.asarray(transform(Image.fromarray(image), strength, rng))
-    return image
-
-  return op
-
-
-# From an image, a strength in [0, 1] and a generator to an image.
-Transform = Callable[[Image.Image, float, np.random.Generator], Image.Image]
-
-
-def _filled(
+def filled(
   image: np.ndarray,
   length: int,
   rng: np.random.Generator,
   colour: Sequence[int] | np.ndarray,
 ) -> np.ndarray:
+  """Returns a copy with a square of one colour, centred on a random pixel.
+
+  Args:
+    image: uint8 [H, W, 3].
+    length: side of the square, in pixels; what lies outside is cut off.
+    rng: for the centre.
+    colour: three values 0..255.
+  """
   image = image.copy()
   top, left = (int(rng.integers(n)) - length // 2 for n in image.shape[:2])
   rows = slice(max(top, 0), max(top + length, 0))
   columns = slice(max(left, 0), max(left + length, 0))
   image[rows, columns] = colour
   return image
-
-
-def _either_sign(value: float, rng: np.random.Generator) -> float:
-  return value if rng.random() < 0.5 else -value
-
-
-def _plain(function: Callable[[Image.Image], Image.Image]) -> Transform:
-  """Makes a transform of a function that has no strength."""
-  return lambda image, strength, rng: function(image)
-
-
-def _enhanced(enhancer: type) -> Transform:
-  """Makes a transform to less or more of a property, 1 +- [0, 0.9]."""
-
-  def transform(
-    image: Image.Image, strength: float, rng: np.random.Generator
-  ) -> Image.Image:
-    return enhancer(image).enhance(1 + _either_sign(0.9 * strength, rng))
-
-  return transform
-
-
-def _moved(
-  entry: int, limit: float, sampling: Image.Resampling, times_size: bool = False
-) -> Transform:
-  """Makes an affine transform with one entry in +- [0, limit].
-
-  Args:
-    entry: which of the six numbers of Pillow's affine transform.
-    limit: of that entry.
-    sampling: how pixels are interpolated.
-    times_size: the limit is a part of the width (entry 2) or height (5).
-  """
-
-  def transform(
-    image: Image.Image, strength: float, rng: np.random.Generator
-  ) -> Image.Image:
-    matrix = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    scale = image.size[entry // 3] if times_size else 1
-    matrix[entry] = _either_sign(limit * strength * scale, rng)
-    return image.transform(
-      image.size, Image.Transform.AFFINE, matrix, sampling, fillcolor=GREY
-    )
-
-  return transform
-
-
-def _rotate(
-  image: Image.Image, strength: float, rng: np.random.Generator
-) -> Image.Image:
-  del rng  # counter-clockwise alone, as in the package
-  return image.rotate(30 * strength, fillcolor=GREY)
-
-
-def _posterize(
-  image: Image.Image, strength: float, rng: np.random.Generator
-) -> Image.Image:
-  del rng
-  return ImageOps.posterize(image, round(8 - 4 * strength))
-
-
-def _solarize(
-  image: Image.Image, strength: float, rng: np.random.Generator
-) -> Image.Image:
-  del rng
-  return ImageOps.solarize(image, math.ceil(256 * (1 - strength)))
-
-
-def _patch(
-  image: Image.Image, strength: float, rng: np.random.Generator
-) -> Image.Image:
-  side = round(20 * strength)
-  return Image.fromarray(_filled(np.asarray(image), side, rng, PATCH))
-
-
-_NEAREST, _BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
-TRANSFORMS: dict[str, Transform] = {
-  "invert": _plain(ImageOps.invert),
-  "auto_contrast": _plain(ImageOps.autocontrast),
-  "equalize": _plain(ImageOps.equalize),
-  "posterize": _posterize,
-  "solarize": _solarize,
-  "color": _enhanced(ImageEnhance.Color),
-  "contrast": _enhanced(ImageEnhance.Contrast),
-  "sharpness": _enhanced(ImageEnhance.Sharpness),
-  "brightness": _enhanced(ImageEnhance.Brightness),
-  "shear_x": _moved(1, 0.3, _BICUBIC),
-  "shear_y": _moved(3, 0.3, _BICUBIC),
-  "translate_x": _moved(2, 150 / 331, _NEAREST, times_size=True),
-  "translate_y": _moved(5, 150 / 331, _NEAREST, times_size=True),
-  "rotate": _rotate,
-  "cutout": _patch,
-}

@@ -17,6 +17,8 @@ from causal_mlr_jax.core.errors import UserError
 # the first op of a string takes the encoded bytes.
 Op = Callable[[Any, np.random.Generator], np.ndarray]
 Factory = Callable[..., Op]
+# From a uint8 image [H, W, 3], a height and a width to an image of that size.
+Resize = Callable[[np.ndarray, int, int], np.ndarray]
 # Bytes of an image up to which a thread keeps the memory.
 _KEPT = 1 << 24
 # Scales so near to 1 that smoothing would change next to nothing.
@@ -81,6 +83,13 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
   )
 
 
+def resampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+  """Returns uint8 [height, width, 3], nearly like `resized`, and faster."""
+  if image.shape[:2] == (height, width):
+    return image
+  return sampled(image, Box(0, 0, *image.shape[:2]), height, width)
+
+
 def cropped(
   image: np.ndarray, top: int, left: int, height: int, width: int
 ) -> np.ndarray:
@@ -128,11 +137,11 @@ def random_place(
 def sampled(
   image: np.ndarray,
   box: Box,
-  size: int,
+  height: int,
+  width: int,
   mirrored: bool = False,
-  blurred: bool = False,
 ) -> np.ndarray:
-  """Returns a window, resized, uint8 [size, size, 3]; fast.
+  """Returns a window, resized, uint8 [height, width, 3]; fast.
 
   Bilinear and antialiased like `cropped` and `resized`, and equal to them
   within 0.6 of 255 on average (photographs to 224 pixels): instead of one
@@ -142,9 +151,9 @@ def sampled(
   Args:
     image: uint8 [H, W, 3].
     box: the window; its bounds may lie between pixels.
-    size: of the result, in pixels.
+    height: of the result, in pixels.
+    width: of the result, in pixels.
     mirrored: left to right.
-    blurred: the image has had the filter already.
   """
   # Between pixels, the neighbours outside have a part in the border.
   whole = not any(side % 1 for side in box)
@@ -153,12 +162,12 @@ def sampled(
   bottom = math.ceil(box.top + box.height) + room
   right = math.ceil(box.left + box.width) + room
   image = image[top:bottom, left:right]
-  down, across = box.height / size, box.width / size
-  if not blurred and max(down, across) > SHARP:
+  down, across = box.height / height, box.width / width
+  if max(down, across) > SHARP:
     image = _smoothed(image, down, across)
-  found = scratch("mirror", size, size) if mirrored else None
+  found = scratch("mirror", height, width) if mirrored else None
   if whole:
-    found = cv2.resize(image, (size, size), dst=found)
+    found = cv2.resize(image, (width, height), dst=found)
   else:
     # From the centre of a pixel of the result to the place it is taken from.
     place = [
@@ -168,7 +177,7 @@ def sampled(
     found = cv2.warpAffine(
       image,
       np.array(place),
-      (size, size),
+      (width, height),
       dst=found,
       flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
       borderMode=cv2.BORDER_REPLICATE,

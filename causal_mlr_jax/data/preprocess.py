@@ -5,83 +5,67 @@ and mirrors half of the images. An op takes and returns a uint8 image
 [H, W, 3]; its random choices come from the example's own generator. Pixel
 normalisation happens on the device, so that images travel as bytes.
 
-'decode|random_resized_crop(224)' at the beginning is done in one step, see
-`decode_random_resized_crop`; so is a 'flip_lr' that follows. All else, also for
-evaluation, is exactly what the ops say one by one.
+A string without a random op, for evaluation, is exactly what the ops say one by
+one, by Pillow. One with a random op, for training, resizes by a faster filter
+(`image_ops.sampled`), and does 'decode|random_resized_crop(224)|flip_lr' at its
+beginning in one step (`decode_random_resized_crop`).
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import io
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.data import augment, image_check, jpeg
+from causal_mlr_jax.data import augment, rand_augment
+from causal_mlr_jax.data import decode as decode_lib
+from causal_mlr_jax.data.decode import decode
 from causal_mlr_jax.data.image_ops import (
   Box,
   Factory,
   Op,
+  Resize,
   cropped,
   random_place,
+  resampled,
   resized,
   sampled,
 )
 
 # Of the crops of `random_resized_crop`, width to height.
-_LOG_ASPECTS = (np.log(3 / 4), np.log(4 / 3))
+_ASPECTS = (3 / 4, 4 / 3)
+_LOG_ASPECTS = tuple(np.log(_ASPECTS))
 
 
-def decode() -> Op:
-  """Decodes PNG or JPEG bytes to RGB; bytes that are neither a UserError.
+def _make_resize(by: Resize) -> Factory:
+  def resize(height: int, width: int = 0) -> Op:
+    """Resizes to height x width (square by default), bilinear, antialiased."""
+    return lambda image, rng: by(image, height, width or height)
 
-  Transparency is dropped, not laid over a background: a transparent pixel
-  takes the colour that the file stores for it, often black or white.
-  """
-
-  def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
-    del rng
-    try:
-      with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-        return np.asarray(_rgb(image))
-    except MemoryError:
-      raise
-    except Exception as error:  # Pillow raises nearly every kind of exception
-      raise UserError(
-        f"An image of {len(data):,} bytes that begin with {data[:8]!r} cannot "
-        f"be decoded: {error}. Expected a whole JPEG or PNG file; replace it "
-        "or leave it out, and prepare the data anew."
-      ) from error
-
-  return op
+  return resize
 
 
-def resize(height: int, width: int = 0) -> Op:
-  """Resizes to height x width (square by default), bilinear, antialiased."""
+def _make_resize_small(by: Resize) -> Factory:
+  def resize_small(size: int) -> Op:
+    """Resizes so that the shorter side is `size`, keeping the proportions."""
 
-  def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    del rng
-    return resized(image, height, width or height)
+    def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+      del rng
+      height, width = image.shape[:2]
+      scale = size / min(height, width)
+      return by(image, round(height * scale), round(width * scale))
 
-  return op
+    return op
+
+  return resize_small
 
 
-def resize_small(size: int) -> Op:
-  """Resizes so that the shorter side is `size`, keeping the proportions."""
-
-  def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    del rng
-    height, width = image.shape[:2]
-    scale = size / min(height, width)
-    return resized(image, round(height * scale), round(width * scale))
-
-  return op
+resize, resize_small = _make_resize(resized), _make_resize_small(resized)
 
 
 def central_crop(size: int) -> Op:
@@ -111,7 +95,8 @@ def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
   """Crops a random area and aspect ratio and resizes it to a square.
 
   Area uniform in [min_area, 1] of the image, aspect log-uniform in [3/4,
-  4/3]; ten tries, then the central square (the rule of torchvision).
+  4/3]; after ten tries that do not fit, the largest central part of the image
+  whose aspect lies between these (the rule of torchvision).
   """
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -126,34 +111,32 @@ def decode_random_resized_crop(
 ) -> Op:
   """Does 'decode|random_resized_crop(size, min_area)', faster.
 
-  The crop, drawn from the header's size, is the same. Of a JPEG the part is
-  decoded that the crop needs, scaled down while the crop stays at least as
-  large as the result (see `jpeg`), and resized by OpenCV (see `sampled`). On
-  crops of eight photographs of 640 x 480 the pixels then differ by 1.0 of 255
-  on average at 224 pixels, by 2.9 over an image at most; at 448 by 0.3 and
-  1.6. Where not (PNG, CMYK, a file that is cut off), the ops are done one by
-  one.
+  The crop, drawn from the header's size, is the same. A JPEG is decoded scaled
+  down while the crop stays at least as large as the result, and resized by
+  `sampled`. What is left to Pillow is done op by op.
 
   Args:
     size: of the result, in pixels.
     min_area: of the crop, as a part of the image's.
     mirror: does '|flip_lr' as well.
   """
-  decode_all = decode()
 
   def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
-    image, frame = None, jpeg.read_frame(data)
-    if frame is None:
-      image = decode_all(data, rng)
-      box = _random_box(*image.shape[:2], min_area, rng)
-    else:
-      box = _random_box(frame.height, frame.width, min_area, rng)
+    image, image_size = None, decode_lib.jpeg_size(data)
+    if image_size is None:
+      image = decode_lib.decode_bytes(data)
+      image_size = image.shape[:2]
+    box = _random_box(*image_size, min_area, rng)
     mirrored = mirror and rng.random() < 0.5
-    window = frame and jpeg.decode_window(data, frame, box, size)
-    if window:
-      scaled = Box(*(side / window.shrink for side in box))
-      return sampled(window.image, scaled, size, mirrored, window.blurred)
-    image = decode_all(data, rng) if image is None else image
+    reduced = (
+      decode_lib.decode_reduced(data, image_size, box, size)
+      if image is None
+      else None
+    )
+    if reduced:
+      scaled = Box(*(side / reduced.shrink for side in box))
+      return sampled(reduced.image, scaled, size, size, mirrored)
+    image = decode_lib.decode_bytes(data) if image is None else image
     image = resized(cropped(image, *box), size, size)
     return cv2.flip(image, 1) if mirrored else image
 
@@ -181,9 +164,28 @@ OPS: dict[str, Factory] = {
     flip_lr,
     augment.multi_scale_crop,
     augment.random_choice_crop,
-    augment.rand_augment,
+    rand_augment.rand_augment,
     augment.cutout,
   )
+}
+
+
+# The ops that make a random choice.
+RANDOM = frozenset(
+  (
+    "random_crop",
+    "random_resized_crop",
+    "flip_lr",
+    "multi_scale_crop",
+    "random_choice_crop",
+    "rand_augment",
+    "cutout",
+  )
+)
+# What training takes in their place.
+FAST: dict[str, Factory] = {
+  "resize": _make_resize(resampled),
+  "resize_small": _make_resize_small(resampled),
 }
 
 
@@ -228,7 +230,15 @@ def after_decode(text: str) -> Op | None:
 
 
 def _parse_all(text: str) -> list[_Step]:
-  return [_parse_one(part.strip(), text) for part in text.split("|")]
+  steps = [_parse_one(part.strip(), text) for part in text.split("|")]
+  if not RANDOM & {step.name for step in steps}:
+    return steps
+  return [
+    step._replace(op=FAST[step.name](*step.args, **step.kwargs))
+    if step.name in FAST
+    else step
+    for step in steps
+  ]
 
 
 def _is_fused(names: list[str]) -> bool:
@@ -244,17 +254,6 @@ def _chain(ops: list[Op]) -> Op:
   return run
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-  if image.mode == "RGB":
-    return image
-  if image.mode not in image_check.MODES:
-    raise ValueError(f"it has pixels of the kind {image.mode}, not 8 bits")
-  if isinstance(image.info.get("transparency"), bytes):
-    # An opacity for each colour of a palette: Pillow warns unless asked for it.
-    image = image.convert("RGBA")
-  return image.convert("RGB")
-
-
 def _random_box(
   height: int, width: int, min_area: float, rng: np.random.Generator
 ) -> Box:
@@ -265,8 +264,10 @@ def _random_box(
     if 0 < w <= width and 0 < h <= height:
       top = int(rng.integers(height - h + 1))
       return Box(top, int(rng.integers(width - w + 1)), h, w)
-  side = min(height, width)
-  return Box((height - side) // 2, (width - side) // 2, side, side)
+  narrowest, widest = _ASPECTS
+  h = min(height, round(width / narrowest))
+  w = min(width, round(height * widest))
+  return Box((height - h) // 2, (width - w) // 2, h, w)
 
 
 def _parse_one(part: str, text: str) -> _Step:

@@ -141,6 +141,52 @@ def test_evaluation_is_exact():
   np.testing.assert_array_equal(apply("decode|resize(448)", data), expected)
 
 
+# torchvision's RandomResizedCrop after ten tries, by hand: where width / height
+# is below 3/4, all of the width and round(width / (3/4)) rows; where it is
+# above 4/3, all of the height and round(height * 4/3) columns; else the whole
+# image; in the middle, rounded down.
+@pytest.mark.parametrize(
+  ("height", "width", "expected"),
+  [
+    (480, 640, (0, 0, 480, 640)),  # just 4/3
+    (480, 641, (0, 0, 480, 640)),
+    (480, 1000, (0, 180, 480, 640)),
+    (100, 301, (0, 84, 100, 133)),
+    (500, 500, (0, 0, 500, 500)),
+    (640, 480, (0, 0, 640, 480)),  # just 3/4
+    (1000, 480, (180, 0, 640, 480)),
+    (301, 100, (84, 0, 133, 100)),
+    (1000, 1, (499, 0, 1, 1)),
+    (4, 4000, (0, 1997, 4, 5)),
+  ],
+)
+def test_a_crop_that_never_fits_is_the_largest_of_a_fitting_aspect(
+  height, width, expected
+):
+  class Whole:
+    """Draws an area larger than the image, ten times."""
+
+    draws = 0
+
+    def uniform(self, low, high):
+      self.draws += 1
+      return 4.0 if self.draws % 2 else high
+
+  rng = Whole()
+  pixels = np.zeros((height, width, 3), np.uint8)
+  top, left, h, w = expected
+  pixels[top : top + h, left : left + w] = 200
+  found = preprocess.random_resized_crop(8)(pixels, rng)
+  assert rng.draws == 20
+  assert (found == 200).all()
+  # Its first and last rows and columns are in it.
+  pixels[[top, top + h - 1]] = 0
+  pixels[:, [left, left + w - 1]] = 0
+  found = preprocess.random_resized_crop(8)(pixels, Whole())
+  for side in (found[0], found[-1], found[:, 0], found[:, -1]):
+    assert (side < 200).all()
+
+
 def test_half_of_the_images_are_mirrored():
   pixels = picture()
   flipped = [
