@@ -39,6 +39,7 @@ from PIL import Image
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.emoji import package_file
+from causal_mlr_jax.data.reading import Reading
 
 SIZES = (224, 448)
 WIDTH, HEIGHT, QUALITY = 640, 480, 90
@@ -84,6 +85,10 @@ def photographs() -> tuple[bytes, ...]:
 class InMemory(Sequence):
   """A data set as large as COCO's that repeats the photographs."""
 
+  def __init__(self, threads: int):
+    """Makes a data set that is read by so many threads."""
+    self.reading = Reading(threads)
+
   def __len__(self):
     return RECORDS
 
@@ -101,12 +106,11 @@ class InMemory(Sequence):
 def ours(size: int, workers: int) -> Batches:
   """Returns the batches of the training pipeline."""
   return pipeline.train_batches(
-    cast(Dataset, InMemory()),
+    cast(Dataset, InMemory(workers)),
     "train",
     f"decode|random_resized_crop({size})|flip_lr",
     BATCH,
     seed=0,
-    threads=workers,
   )
 
 

@@ -130,7 +130,7 @@ def rates(programs: dict[str, Program]) -> dict[str, list[float]]:
 def pipeline_rate(text: str, threads: int) -> float:
   """Returns images per second of the training pipeline."""
   batches = pipeline.train_batches(
-    cast(Dataset, InMemory()), "train", text, BATCH, 0, threads=threads
+    cast(Dataset, InMemory(threads)), "train", text, BATCH, 0
   )
   count = max(1, 4 * IMAGES // BATCH)
   for _ in range(4 * threads):  # those that were ready

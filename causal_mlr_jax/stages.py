@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.pairs import with_pairs
 from causal_mlr_jax.data.pipeline import Extra
+from causal_mlr_jax.data.reading import Reading
 from causal_mlr_jax.data.side_inputs import UNKNOWN
 from causal_mlr_jax.evaluation import metrics as metrics_lib
 from causal_mlr_jax.training import loop, predict, setup, step
@@ -91,7 +93,8 @@ def open_data(
   dataset = dataset_lib.open_prepared(builder)
   for split in splits:
     dataset.source(split)
-  return dataset
+  reading = Reading(section.threads, section.cache_mib * 2**20)
+  return dataclasses.replace(dataset, reading=reading)
 
 
 def make_parts(

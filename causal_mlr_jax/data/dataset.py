@@ -17,6 +17,7 @@ from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.data import image_builder, tfds_format
+from causal_mlr_jax.data.reading import DEFAULT, Reading
 
 BUILDERS = "causal_mlr_jax.data.builders"
 _BOUND = r"(\d+|\d\d?%|100%)?"
@@ -129,6 +130,7 @@ class Dataset:
       `image` (encoded bytes) and `labels` uint8 [N].
     metadata: what else the builder says of the data.
     fingerprint: changes with the builder's version and with the data.
+    reading: what the input pipeline may use.
   """
 
   name: str
@@ -137,6 +139,7 @@ class Dataset:
   sources: Mapping[str, Records]
   metadata: Mapping[str, Any]
   fingerprint: str
+  reading: Reading = DEFAULT
 
   def source(self, split: str) -> Records:
     """Returns the records of a split or of a part of it, see `parse_split`.

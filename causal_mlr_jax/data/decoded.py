@@ -1,50 +1,72 @@
-"""Decoded images of small splits, kept in memory from epoch to epoch."""
+"""Decoded images, kept in memory from epoch to epoch as far as they fit."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import preprocess
-
-KEEP_BYTES = 256 * 2**20
+from causal_mlr_jax.data import decode
 
 
 class Decoded(Sequence):
-  """Records with their images decoded, uint8 [H, W, 3], once each.
+  """Records with their images decoded, uint8 [H, W, 3].
 
-  The arrays are read-only, since all epochs see the same ones. Threads may
-  share it; at worst two of them decode an image at the same time.
+  The first images to come are kept, up to a number of bytes, and the others
+  decoded each time. The arrays that are kept are read-only, since all epochs
+  see the same ones. Threads may share it; at worst two of them decode an image
+  at the same time.
   """
 
-  def __init__(self, records: Sequence[Mapping[str, Any]]):
-    """Wraps records with encoded images."""
-    self._records = records
-    self._decode = preprocess.decode()
+  def __init__(self, records: Sequence[Mapping[str, Any]], limit: int):
+    """Wraps records with encoded images.
+
+    Args:
+      records: with random access.
+      limit: bytes of the images that are kept.
+    """
+    self._records, self._limit = records, limit
     self._kept: dict[int, Mapping[str, Any]] = {}
+    self._bytes, self._full = 0, False
+    self._lock = threading.Lock()
 
   def __len__(self):
     return len(self._records)
 
+  @property
+  def kept_bytes(self) -> int:
+    """The bytes of the images that are kept."""
+    return self._bytes
+
   def __getitem__(self, index: int) -> Mapping[str, Any]:
-    if index not in self._kept:
-      record = self._records[index]
-      try:
-        image = self._decode(record["image"], np.random.default_rng(0))
-      except UserError as error:
-        raise UserError(f"Record {index}: {error}") from error
-      image.flags.writeable = False
-      self._kept[index] = {**record, "image": image}
-    return self._kept[index]
+    found = self._kept.get(index)
+    if found is not None:
+      return found
+    record = self._records[index]
+    try:
+      image = decode.decode_bytes(record["image"])
+    except UserError as error:
+      raise UserError(f"Record {index}: {error}") from error
+    found = {**record, "image": image}
+    if self._full:
+      return found
+    image.flags.writeable = False
+    with self._lock:
+      if index not in self._kept:
+        self._keep(index, found)
+      return self._kept.get(index, found)
 
-
-def fits(records: Sequence[Mapping[str, Any]]) -> bool:
-  """Says whether all images are few enough, if they are as large as the first.
-
-  Raises:
-    UserError: the first one cannot be read or decoded.
-  """
-  return len(records) * Decoded(records)[0]["image"].nbytes <= KEEP_BYTES
+  def _keep(self, index: int, record: Mapping[str, Any]) -> None:
+    size = record["image"].nbytes
+    if self._bytes + size <= self._limit:
+      self._bytes += size
+      self._kept[index] = record
+      return
+    self._full = True
+    progress.say(
+      f"input: {len(self._kept):,} of {len(self):,} decoded images are kept in "
+      f"{self._bytes / 2**20:.0f} MiB, the others decoded in every epoch "
+      "(--config.data.cache_mib)"
+    )

@@ -8,7 +8,6 @@ last batch has mask 0.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 
 import grain
@@ -20,20 +19,6 @@ from causal_mlr_jax.data import decoded
 from causal_mlr_jax.data import preprocess as preprocess_lib
 from causal_mlr_jax.data.dataset import Dataset
 
-
-def _cores() -> int:
-  """Returns how many cores this process may use."""
-  if hasattr(os, "sched_getaffinity"):  # not on macOS
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-# A thread makes a batch. Decoding and resizing release the GIL, the rest does
-# not: on two cores four threads were slower than two.
-THREADS = min(max(_cores(), 2), 16)
-# Batches that are ready or under way for each thread: two of 128 images of 448
-# pixels are 154 MB.
-AHEAD = 2
 # A further entry of an example, from its index in the split, its labels [N]
 # and its random generator.
 Extra = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
@@ -46,32 +31,33 @@ def train_batches(
   batch_size: int,
   seed: int,
   extras: Mapping[str, Extra] | None = None,
-  threads: int = THREADS,
 ) -> grain.DatasetIterator:
   """Returns an endless iterator of this process's part of the batches.
 
   Args:
-    dataset: a prepared data set.
+    dataset: a prepared data set; its `reading` says what may be used.
     split: which split.
     preprocess: see `preprocess`.
     batch_size: of the global batch; the processes must divide it.
     seed: of the order and of the augmentation.
     extras: further entries of a batch by name, see `Extra`.
-    threads: that make batches; the batches do not depend on it.
 
   Returns:
     An iterator with `get_state` and `set_state` over dicts `image` uint8
     [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and the extras.
   """
-  source = dataset.source(split)
+  source, reading = dataset.source(split), dataset.reading
   op = preprocess_lib.parse(preprocess)
-  if (rest := preprocess_lib.after_decode(preprocess)) and decoded.fits(source):
-    source, op = decoded.Decoded(source), rest
+  rest = preprocess_lib.after_decode(preprocess)
+  if rest is not None and reading.cache_bytes > 0:
+    source, op = decoded.Decoded(source, reading.cache_bytes), rest
   processes, process = jax.process_count(), jax.process_index()
 
   def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return _example(source[index], index, op, rng, extras)
 
+  size = batch_size // processes
+  first = load(0, np.random.default_rng(0))
   return iter(
     grain.MapDataset.range(len(source))
     .seed(seed)
@@ -82,8 +68,8 @@ def train_batches(
     # others take is not computed.
     .random_map(load)
     .slice(slice(process, None, processes))
-    .batch(batch_size // processes, drop_remainder=True)
-    .to_iter_dataset(grain.ReadOptions(threads, AHEAD * threads))
+    .batch(size, drop_remainder=True)
+    .to_iter_dataset(reading.options(size * first["image"].nbytes))
   )
 
 
@@ -107,11 +93,50 @@ def evaluation_batches(
   Returns:
     An iterator over dicts as of `train_batches`; `mask` is 0 on padding.
   """
+  load = _evaluation_example(dataset, split, preprocess, extras)
+  processes, process = jax.process_count(), jax.process_index()
+  padded = num_evaluation_batches(dataset, split, batch_size) * batch_size
+  size = batch_size // processes
+  return iter(
+    grain.MapDataset.range(padded)
+    .slice(slice(process, None, processes))
+    .map(load)
+    .batch(size, drop_remainder=True)
+    .to_iter_dataset(dataset.reading.options(size * load(0)["image"].nbytes))
+  )
+
+
+def examples(
+  dataset: Dataset,
+  split: str,
+  preprocess: str,
+  count: int,
+  extras: Mapping[str, Extra] | None = None,
+) -> dict[str, np.ndarray]:
+  """Returns the first examples of a split, as a batch of their own.
+
+  Args:
+    dataset: a prepared data set.
+    split: which split.
+    preprocess: as of `evaluation_batches`.
+    count: how many; a split with fewer is filled with its last one.
+    extras: as of `evaluation_batches`.
+  """
+  load = _evaluation_example(dataset, split, preprocess, extras)
+  found = [load(place) for place in range(count)]
+  return {key: np.stack([each[key] for each in found]) for key in found[0]}
+
+
+def _evaluation_example(
+  dataset: Dataset,
+  split: str,
+  preprocess: str,
+  extras: Mapping[str, Extra] | None,
+) -> Callable[[int], dict[str, np.ndarray]]:
+  """Returns a function from a place to its example, the last one beyond."""
   source = dataset.source(split)
   op = preprocess_lib.parse(preprocess)
   size = len(source)
-  processes, process = jax.process_count(), jax.process_index()
-  padded = num_evaluation_batches(dataset, split, batch_size) * batch_size
 
   def load(place: int) -> dict[str, np.ndarray]:
     index = min(place, size - 1)
@@ -119,13 +144,7 @@ def evaluation_batches(
     example = _example(source[index], index, op, rng, extras)
     return example | {"mask": np.float32(place < size)}
 
-  return iter(
-    grain.MapDataset.range(padded)
-    .slice(slice(process, None, processes))
-    .map(load)
-    .batch(batch_size // processes, drop_remainder=True)
-    .to_iter_dataset(grain.ReadOptions(THREADS, AHEAD * THREADS))
-  )
+  return load
 
 
 def num_evaluation_batches(

@@ -57,18 +57,15 @@ def make_parts(
     UserError: the configuration does not fit together.
   """
   model = model_lib.make_model(config, len(dataset.labels))
-  example = next(
-    pipeline.evaluation_batches(
-      dataset,
-      config.data.validation_split,
-      config.data.preprocess_evaluate,
-      config.evaluate.batch_size,
-      extras,
-    )
+  few = pipeline.examples(
+    dataset,
+    config.data.validation_split,
+    config.data.preprocess_evaluate,
+    model_lib.EXAMPLES,
+    extras,
   )
-  few = {k: v[: model_lib.EXAMPLES] for k, v in example.items()}
   side = step.side_of(side, few)
-  shape = example["image"].shape[1:]
+  shape = few["image"].shape[1:]
   init = functools.partial(
     model_lib.init_variables, model, side, shape, config.seed
   )

@@ -1,3 +1,4 @@
+import concurrent.futures
 import io
 
 import numpy as np
@@ -22,7 +23,7 @@ def records(rng, count=3):
 
 def test_images_are_decoded_once_and_read_only(rng):
   images, found = records(rng)
-  kept = decoded.Decoded(found)
+  kept = decoded.Decoded(found, 2**20)
   assert len(kept) == 3
   for i, image in enumerate(images):
     np.testing.assert_array_equal(kept[i]["image"], image)
@@ -32,16 +33,35 @@ def test_images_are_decoded_once_and_read_only(rng):
     kept[0]["image"][0] = 0
 
 
-def test_the_first_image_says_whether_all_fit(rng, monkeypatch):
-  _, found = records(rng)
-  monkeypatch.setattr(decoded, "KEEP_BYTES", 3 * 8 * 8 * 3)
-  assert decoded.fits(found)
-  monkeypatch.setattr(decoded, "KEEP_BYTES", 3 * 8 * 8 * 3 - 1)
-  assert not decoded.fits(found)
+def test_a_small_first_image_does_not_open_the_door_to_large_ones(rng, capsys):
+  sizes = (2, 40, 40, 8)
+  images, files = zip(*(png(rng, size) for size in sizes), strict=True)
+  limit = 3 * (2 * 2 + 40 * 40)  # the first and one of the large ones
+  kept = decoded.Decoded([{"image": file} for file in files], limit)
+  for _ in range(3):
+    for i, image in enumerate(images):
+      np.testing.assert_array_equal(kept[i]["image"], image)
+      assert kept.kept_bytes <= limit
+  assert kept.kept_bytes == limit
+  assert kept[1] is kept[1]
+  assert kept[2] is not kept[2]
+  said = capsys.readouterr().err
+  assert said.count("2 of 4 decoded images are kept") == 1
+  assert "--config.data.cache_mib" in said
+
+
+def test_many_threads_keep_no_more_than_the_limit(rng):
+  _, found = records(rng, 64)
+  limit = 20 * 8 * 8 * 3
+  kept = decoded.Decoded(found, limit)
+  with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    list(pool.map(kept.__getitem__, list(range(64)) * 8))
+  assert kept.kept_bytes == limit
+  assert sum(kept[i] is kept[i] for i in range(64)) == 20
 
 
 def test_a_damaged_image_is_named(rng):
   _, found = records(rng)
   found[1]["image"] = found[1]["image"][:40]
   with pytest.raises(UserError, match=r"Record 1: .* cannot be decoded"):
-    decoded.Decoded(found)[1]
+    decoded.Decoded(found, 2**20)[1]

@@ -1,9 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import decoded, pipeline
+from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data.dataset import Records
+from causal_mlr_jax.data.reading import Reading, cores
+from causal_mlr_jax.training import setup
 from tests import small
 
 
@@ -139,11 +144,46 @@ def test_damaged_records_are_one_clear_error(tmp_path):
     dataset_lib.open_prepared(builder).label_matrix("test")
 
 
-def test_kept_images_make_the_same_batches(dataset, monkeypatch):
-  kept = take(train(dataset), 9)  # two epochs and more
-  monkeypatch.setattr(decoded, "KEEP_BYTES", 0)
-  anew = take(train(dataset), 9)
-  for a, b in zip(kept, anew, strict=True):
+@pytest.mark.parametrize(
+  "reading",
+  [Reading(cache_bytes=0), Reading(cache_bytes=10**5), Reading(threads=7)],
+)
+def test_threads_and_kept_images_change_no_batch(dataset, reading):
+  expected = take(train(dataset), 9)  # two epochs and more
+  other = take(train(dataclasses.replace(dataset, reading=reading)), 9)
+  for a, b in zip(expected, other, strict=True):
     assert a.keys() == b.keys()
     for key in a:
       np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_threads_are_those_asked_for_as_far_as_their_batches_fit():
+  options = Reading().options(10**6)
+  assert options.num_threads == max(cores(), 2)
+  assert options.prefetch_buffer_size == 2 * options.num_threads
+  assert Reading(threads=100).options(10**6).num_threads == 100
+  # 128 images of 448 pixels: 55 batches are 4 GiB.
+  large = Reading(threads=40).options(128 * 448 * 448 * 3)
+  assert (large.num_threads, large.prefetch_buffer_size) == (40, 55)
+  huge = Reading(threads=40).options(2**33)
+  assert (huge.num_threads, huge.prefetch_buffer_size) == (1, 1)
+
+
+def test_examples_are_those_of_evaluation(dataset):
+  extras = {"share": lambda i, labels, rng: labels[:2] + i}
+  args = dataset, "validation", "decode"
+  found = pipeline.examples(*args, 2, extras)
+  batch = next(pipeline.evaluation_batches(*args, 5, extras))
+  assert found.keys() == batch.keys()
+  for key, value in found.items():
+    np.testing.assert_array_equal(value, batch[key][:2])
+
+
+def test_to_know_the_shapes_two_images_are_read(dataset, monkeypatch):
+  config = small.config("baseline", "nowhere")
+  read, seen = Records.__getitem__, []
+  monkeypatch.setattr(
+    Records, "__getitem__", lambda self, i: seen.append(i) or read(self, i)
+  )
+  setup.make_parts(config, dataset, {}, {})
+  assert seen == [0, 1]
