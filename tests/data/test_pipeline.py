@@ -179,11 +179,15 @@ def test_examples_are_those_of_evaluation(dataset):
     np.testing.assert_array_equal(value, batch[key][:2])
 
 
-def test_to_know_the_shapes_two_images_are_read(dataset, monkeypatch):
-  config = small.config("baseline", "nowhere")
+def test_to_know_the_shapes_two_images_are_read(tmp_path, monkeypatch):
+  config, dataset = small.config("baseline", tmp_path), small.dataset(tmp_path)
   read, seen = Records.__getitem__, []
-  monkeypatch.setattr(
-    Records, "__getitem__", lambda self, i: seen.append(i) or read(self, i)
-  )
+
+  def spy(self, index):
+    if self._directory == dataset.sources["validation"]._directory:
+      seen.append(index)
+    return read(self, index)
+
+  monkeypatch.setattr(Records, "__getitem__", spy)
   setup.make_parts(config, dataset, {}, {})
   assert seen == [0, 1]
