@@ -23,7 +23,7 @@ from rich.table import Table
 
 from causal_mlr_jax import first_stage
 from causal_mlr_jax.context import Context, timed
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import files, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset, parse_split
@@ -97,9 +97,11 @@ def run(context: Context, dataset: Dataset) -> None:
     )
     pairs = biased_pairs.strongest(found, config.audit.num_pairs)
     result = _result(config, dataset, pairs, found)
+  with parallel.together():
+    if jax.process_index() == 0:
+      _write_counts(folder, dataset)
+      files.write_json(folder / "pairs.json", result)
   if jax.process_index() == 0:
-    _write_counts(folder, dataset)
-    files.write_json(folder / "pairs.json", result)
     show(result)
     print(f"pairs: {folder / 'pairs.json'}; use them with --config.data.pairs")
 

@@ -12,7 +12,7 @@ from causal_mlr_jax import stages, transfer
 from causal_mlr_jax.confounders import build as confounders_lib
 from causal_mlr_jax.confounders.images import Images, Split
 from causal_mlr_jax.context import Context, timed
-from causal_mlr_jax.core import parallel, progress
+from causal_mlr_jax.core import files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.weights import initial
@@ -91,32 +91,40 @@ def prepare(
     weights = initial.source(section.backbone)
     images = images_of(config, dataset, mode)
     key = confounders_lib.fingerprint_of(section, images, weights)
-    built = confounders_lib.load(context.workdir.confounders, section.prior)
-    if built is not None and built.provenance["fingerprint"] != key:
-      progress.say("confounders: made from other inputs, building them anew")
-      built = None
-    if built is None:
+    folder = context.workdir.confounders
+
+    def fit() -> bool:
+      found = _fingerprint_in(folder)
+      if found not in (key, None):
+        progress.say("confounders: made from other inputs, building them anew")
+      return found == key
+
+    if not parallel.first_decides(fit):
       if mode == "evaluate":
         raise UserError(
           f"The method {config.method.name!r} needs confounders, and "
-          f"{context.workdir.confounders} has none that fit; make them with "
-          "--mode=confounders, or train with --mode=train."
+          f"{folder} has none that fit; make them with --mode=confounders, or "
+          "train with --mode=train."
         )
-      built = _build(context, images, weights, key)
+      _build(context, images, weights, key)
+    built = confounders_lib.load(folder, section.prior)
   # Those built by an earlier version do not say it themselves.
   named = dict(built.provenance) | {"images": images.described()}
   return built._replace(provenance=named)
 
 
-def _build(
-  context: Context, images: Images, weights: str, key: str
-) -> confounders_lib.Built:
+def _fingerprint_in(folder: pathlib.Path) -> str | None:
+  """Returns what the confounders in a folder are made from, if any are."""
+  path = folder / confounders_lib.PROVENANCE
+  return files.read_json(path)["fingerprint"] if path.exists() else None
+
+
+def _build(context: Context, images: Images, weights: str, key: str) -> None:
   """Builds confounders in the data folder's cache and copies them here."""
   config, section = context.config, context.config.confounders
   folder = pathlib.Path(config.data.dir).expanduser().absolute()
   cache = folder / "confounders" / key
-  built = confounders_lib.load(cache, section.prior)
-  if built is None:
+  if not parallel.first_decides(lambda: _fingerprint_in(cache) == key):
     progress.say(f"confounders: of {images.described()}")
     confounders_lib.build(
       section,
@@ -133,8 +141,6 @@ def _build(
       }
       | images.identity(),
     )
-    built = confounders_lib.load(cache, section.prior)
-  if jax.process_index() == 0:
-    confounders_lib.copy(cache, context.workdir.confounders)
-  parallel.barrier("confounders")
-  return built
+  with parallel.together():
+    if jax.process_index() == 0:
+      confounders_lib.copy(cache, context.workdir.confounders)

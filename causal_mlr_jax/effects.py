@@ -19,7 +19,7 @@ import numpy as np
 from causal_mlr_jax import reliance as reliance_lib
 from causal_mlr_jax import stages
 from causal_mlr_jax.context import Context, timed
-from causal_mlr_jax.core import files, progress
+from causal_mlr_jax.core import files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data import pipeline
@@ -110,8 +110,9 @@ def run(
     "sources": _sources(config, dataset, split, matrices),
     "reliance": leaning,
   }
-  if jax.process_index() == 0:
-    _write(context, dataset, matrices, result)
+  with parallel.together():
+    if jax.process_index() == 0:
+      _write(context, dataset, matrices, result)
 
 
 def _nothing_known(inputs: stages.SideInputs) -> stages.SideInputs:

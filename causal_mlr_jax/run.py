@@ -57,10 +57,11 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     raise lookup.unknown_name("mode", mode, MODES)
   mesh = parallel.make_mesh()
   folder = Workdir(workdir)
-  method = check(config, mesh)
-  check_mode(config, method, folder, mode)
-  needed_files.check(config, method, folder, mode)
-  config = init_from.with_variant(config, folder.config)
+  with parallel.together():
+    method = check(config, mesh)
+    check_mode(config, method, folder, mode)
+    needed_files.check(config, method, folder, mode)
+    config = init_from.with_variant(config, folder.config)
   folder.check(config)
   with folder.locked():
     context = Context(config, folder, mesh, method, {})
@@ -228,8 +229,9 @@ def report(
     "side_inputs": inputs.provenance,
     "versions": versions(),
   }
-  if jax.process_index() == 0:
-    files.write_json(context.workdir.report / "report.json", found)
+  with parallel.together():
+    if jax.process_index() == 0:
+      files.write_json(context.workdir.report / "report.json", found)
 
 
 def versions() -> dict[str, str]:

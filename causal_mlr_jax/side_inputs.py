@@ -123,7 +123,11 @@ def _from_training_labels(
   )
   side: dict[str, Any] = {}
   path = folder / "provenance.json"
-  if path.exists() and files.read_json(path)["fingerprint"] == key:
+
+  def made() -> bool:
+    return path.exists() and files.read_json(path)["fingerprint"] == key
+
+  if parallel.first_decides(made):
     counted = Cooccurrence(**files.read_arrays(folder / COUNTS))
   else:
     with timed(context, "side inputs"):
@@ -133,11 +137,11 @@ def _from_training_labels(
       if "label_embeddings" in needs:
         embeddings = _embeddings(context, dataset, counted, len(labels))
         arrays[EMBEDDINGS] = {"embeddings": embeddings}
-      if jax.process_index() == 0:
-        for name, values in arrays.items():
-          files.write_arrays(folder / name, **values)
-        files.write_json(path, {"fingerprint": key, "split": split})
-      parallel.barrier("side inputs")
+      with parallel.together():
+        if jax.process_index() == 0:
+          for name, values in arrays.items():
+            files.write_arrays(folder / name, **values)
+          files.write_json(path, {"fingerprint": key, "split": split})
   if "cooccurrence" in needs:
     side["cooccurrence"] = counted
   if "label_embeddings" in needs:
@@ -209,10 +213,12 @@ def _prototypes(
   """Returns the label prototypes [N, C], from the workdir if they are there."""
   config = context.config
   path = first.context.workdir.path / "label_prototypes.npz"
-  if path.exists():
-    found = files.read_arrays(path)
-    if int(found["step"]) == first.step:
-      return found["prototypes"]
+
+  def made() -> bool:
+    return path.exists() and int(files.read_arrays(path)["step"]) == first.step
+
+  if parallel.first_decides(made):
+    return files.read_arrays(path)["prototypes"]
   split = config.data.train_split
   batches = pipeline.evaluation_batches(
     dataset,
@@ -227,7 +233,8 @@ def _prototypes(
     len(dataset.source(split)),
     context.mesh,
   )
-  if jax.process_index() == 0:
-    files.write_arrays(path, prototypes=prototypes, step=np.int64(first.step))
-  parallel.barrier("label prototypes")
+  with parallel.together():
+    if jax.process_index() == 0:
+      step = np.int64(first.step)
+      files.write_arrays(path, prototypes=prototypes, step=step)
   return prototypes

@@ -95,19 +95,24 @@ class Workdir:
   def check(self, config: ml_collections.ConfigDict) -> None:
     """Refuses a folder that cannot be written or holds another run.
 
+    The first process makes the folder. All of them must call it, as they must
+    call all that writes below.
+
     Raises:
       UserError: with the reason, or the difference of the configurations.
     """
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      with files.replacing(self.path / ".writable"):
-        pass
-      (self.path / ".writable").unlink()
-    except OSError as error:
-      raise UserError(
-        f"The workdir {self.path} cannot be written: {error.strerror}. Set "
-        "--workdir to a folder that can."
-      ) from error
+    with parallel.together():
+      if jax.process_index() == 0:
+        try:
+          files.check_writable(self.path)
+        except OSError as error:
+          raise UserError(
+            f"The workdir {self.path} cannot be written: {error.strerror}. Set "
+            "--workdir to a folder that can."
+          ) from error
+      self._check_config(config)
+
+  def _check_config(self, config: ml_collections.ConfigDict) -> None:
     if not self.config.exists():
       return
     found = files.read_json(self.config)
@@ -148,8 +153,9 @@ class Workdir:
 
   def save_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration, unless it is there."""
-    if jax.process_index() == 0 and not self.config.exists():
-      files.write_json(self.config, as_json(config))
+    with parallel.together():
+      if jax.process_index() == 0 and not self.config.exists():
+        files.write_json(self.config, as_json(config))
 
   def need_checkpoint(self) -> None:
     """Checks that there is a checkpoint.
@@ -170,17 +176,28 @@ class Workdir:
       dataset: prepared.
 
     Raises:
-      UserError: the run was started on other data.
+      UserError: the run was started on other data, a process has others than
+        the first one, or another workdir.
     """
-    if not self.data.exists():
-      if jax.process_index() == 0:
+    with parallel.together():
+      if jax.process_index() == 0 and not self.data.exists():
         known = {
           "fingerprint": dataset.fingerprint,
           "labels": list(dataset.labels),
         }
         files.write_json(self.data, known)
-      return
-    found = files.read_json(self.data)["fingerprint"]
+    with parallel.together():
+      self._compare_data(dataset)
+
+  def _compare_data(self, dataset: Dataset) -> None:
+    try:
+      found = files.read_json(self.data)["fingerprint"]
+    except FileNotFoundError as error:
+      raise UserError(
+        f"Process {jax.process_index()} does not find {self.data}, which the "
+        "first process has written: expected a workdir on a disk that all "
+        "hosts share. Set --workdir to a folder there."
+      ) from error
     if found != dataset.fingerprint:
       raise UserError(
         f"The workdir {self.path} holds a run on other data: fingerprint "
@@ -203,11 +220,12 @@ class Workdir:
     lines = [f"{part} from {what}" for part, what in started_from.items()]
     for line in lines:
       progress.say(f"model: {line}")
-    if jax.process_index() == 0:
-      files.write_json(self.started_from, dict(started_from))
-      table = parameter_overview.get_parameter_overview(params)
-      with files.replacing(path) as file:
-        file.write("\n".join([*lines, "", table, ""]).encode())
+    with parallel.together():
+      if jax.process_index() == 0:
+        files.write_json(self.started_from, dict(started_from))
+        table = parameter_overview.get_parameter_overview(params)
+        with files.replacing(path) as file:
+          file.write("\n".join([*lines, "", table, ""]).encode())
 
 
 def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -134,15 +134,15 @@ def build(
     positions = _positions(config, network, train, images.preprocess, mesh)
   elif images.data == "both":
     positions = Positions(*(rows[: images.train.size] for rows in positions))
-  if jax.process_index() == 0:
-    files.write_arrays(
-      directory / ARRAYS,
-      centres=fitted.centres,
-      share=fitted.share,
-      context_share=kinds.context_share(positions, fitted.centres),
-    )
-    files.write_json(directory / PROVENANCE, dict(provenance) | fitted.notes)
-  parallel.barrier("confounders written")
+  with parallel.together():
+    if jax.process_index() == 0:
+      files.write_arrays(
+        directory / ARRAYS,
+        centres=fitted.centres,
+        share=fitted.share,
+        context_share=kinds.context_share(positions, fitted.centres),
+      )
+      files.write_json(directory / PROVENANCE, dict(provenance) | fitted.notes)
 
 
 def _network(

@@ -6,19 +6,44 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
+import socket
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
 
+def temporary_path(path: pathlib.Path) -> pathlib.Path:
+  """Returns a hidden path beside `path` that no other process writes to.
+
+  Process numbers are not enough where several machines, or containers, share
+  a disk: they repeat, and so do the host names of containers.
+  """
+  unique = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+  return path.with_name(f".{path.name}.{unique}.tmp")
+
+
+def check_writable(folder: pathlib.Path) -> None:
+  """Checks that files can be written in a folder, which is made if absent.
+
+  Raises:
+    OSError: they cannot.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  trial = temporary_path(folder / "writable")
+  with trial.open("xb"):
+    pass
+  trial.unlink()
+
+
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
   """Opens a temporary file that becomes `path` when all was written."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  temporary = temporary_path(path)
   try:
-    with temporary.open("wb") as file:
+    with temporary.open("xb") as file:
       yield file
       file.flush()
       os.fsync(file.fileno())

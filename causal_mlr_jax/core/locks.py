@@ -38,9 +38,10 @@ def held(path: pathlib.Path, does: str) -> Iterator[None]:
 
 def _acquired(path: pathlib.Path, does: str) -> IO[str]:
   while True:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+      # Whoever held it may remove the folders between any two of these lines.
       stack.enter_context(contextlib.suppress(FileNotFoundError))
+      path.parent.mkdir(parents=True, exist_ok=True)
       file = stack.enter_context(path.open("w"))
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

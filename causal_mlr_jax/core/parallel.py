@@ -9,6 +9,7 @@ device, with collectives over `AXIS`, and mapped over all devices by
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,9 @@ from causal_mlr_jax.core.types import Tree
 AXIS = "data"
 REPLICATED = PartitionSpec()
 SHARDED = PartitionSpec(AXIS)
+# How long processes wait for one that works alone, as to prepare a data set.
+PATIENCE_MS = 7 * 24 * 60 * 60 * 1000
+_meetings = itertools.count()
 
 
 def initialize() -> None:
@@ -105,13 +109,21 @@ def axis_sum(tree: Tree, axis_name: str | None = AXIS) -> Tree:
 
 
 def replicate(tree: Tree, mesh: Mesh) -> Tree:
-  """Puts a copy of every host array of `tree` on each device."""
+  """Puts a copy of every array of `tree` on each device.
+
+  Args:
+    tree: of host arrays, the same in all processes, or of arrays that lie on
+      all devices already.
+    mesh: from `make_mesh`.
+  """
   sharding = NamedSharding(mesh, REPLICATED)
 
   def put(x: Any) -> jax.Array:
     x = np.asarray(x) if not isinstance(x, jax.Array) else x
     if jax.process_count() == 1:
       return jax.device_put(x, sharding)
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+      return jax.device_put(x, sharding)  # a process holds but a part of it
     return jax.make_array_from_callback(x.shape, sharding, lambda i: x[i])
 
   return jax.tree.map(put, tree)
@@ -162,21 +174,14 @@ def to_host(tree: Tree) -> Tree:
   return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def barrier(name: str) -> None:
-  """Waits until all processes have come to the barrier of this name."""
-  if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-
-    multihost_utils.sync_global_devices(name)
-
-
 @contextlib.contextmanager
 def together() -> Iterator[None]:
   """Waits after the block for all processes, and ends all where one failed.
 
   For what one process does, or may fail in, alone: the others would wait for
-  it until the runtime gives it up, which takes minutes. The block must not
-  wait for other processes itself.
+  it until the runtime gives it up. However long it takes, they wait. The block
+  must not wait for other processes itself: it holds no collective and no other
+  `together`.
 
   Raises:
     UserError: another process failed; the one that did raises its own error.
@@ -185,12 +190,17 @@ def together() -> Iterator[None]:
     yield
     return
   from jax.experimental import multihost_utils
+  from orbax.checkpoint import multihost
 
   own: Exception | None = None
   try:
     yield
   except Exception as error:
     own = error
+  # A collective would be given up where the others come late: after 30 s on
+  # CPUs. The barrier of the runtime waits, and ends when a process dies.
+  meet = multihost.get_barrier_sync_fn()
+  meet(key=f"together {next(_meetings)}", timeout_ms=PATIENCE_MS)
   failed = multihost_utils.process_allgather(np.asarray([own is not None]))
   if own is not None:
     raise own
@@ -200,3 +210,27 @@ def together() -> Iterator[None]:
       f"Process {jax.process_index()} stops because of an error in process "
       f"{others}, whose output says what it was."
     )
+
+
+def first_decides(ask: Callable[[], bool]) -> bool:
+  """Asks the first process alone, and returns its answer in all of them.
+
+  For what the state of a shared disk decides: processes that look there at
+  different times, or through caches of their own, see different states, and
+  would then wait for each other in different places.
+
+  Args:
+    ask: a question that holds no collective.
+
+  Raises:
+    UserError: as `together`.
+  """
+  answer = False
+  with together():
+    if jax.process_index() == 0:
+      answer = ask()
+  if jax.process_count() == 1:
+    return answer
+  from jax.experimental import multihost_utils
+
+  return bool(multihost_utils.broadcast_one_to_all(np.asarray(answer)))

@@ -142,7 +142,7 @@ def write(
     OSError: it cannot be written.
   """
   path = folders.data / shard.filename
-  temporary = path.with_name(f".{path.name}.tmp")
+  temporary = files.temporary_path(path)
   both = list(zip(shard.items, images, strict=True))
   try:
     num_bytes = tfds_format.write_records(

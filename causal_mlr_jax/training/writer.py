@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import jax
 import tensorboardX
 
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import files, parallel
 
 
 class Writer:
@@ -27,8 +27,11 @@ class Writer:
         after its last checkpoint, are taken out.
     """
     self._file = self._events = None
-    if jax.process_index() > 0:
-      return
+    with parallel.together():
+      if jax.process_index() == 0:
+        self._open(directory, start_step)
+
+  def _open(self, directory: pathlib.Path, start_step: int) -> None:
     self._path = directory / "metrics.jsonl"
     if self._path.exists():
       self._drop_after(start_step)

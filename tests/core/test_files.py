@@ -25,6 +25,20 @@ def test_a_file_is_whole_or_absent(tmp_path):
   assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_processes_of_one_number_write_beside_each_other(
+  tmp_path, monkeypatch
+):
+  # As in two containers, whose disk is one.
+  monkeypatch.setattr("os.getpid", lambda: 7)
+  path = tmp_path / "file"
+  with files.replacing(path) as one, files.replacing(path) as two:
+    one.write(b"first")
+    two.write(b"second")
+    assert len(list(tmp_path.iterdir())) == 2
+  assert path.read_bytes() == b"first"
+  assert list(tmp_path.iterdir()) == [path]
+
+
 def test_arrays_go_and_come_back(tmp_path):
   arrays = {"x": np.arange(3), "y": np.ones((2, 2), np.float32)}
   files.write_arrays(tmp_path / "a.npz", **arrays)

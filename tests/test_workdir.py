@@ -1,0 +1,45 @@
+"""The folder of a run, also while other processes look at it."""
+
+import subprocess
+import sys
+
+from tests.devices import ROOT
+
+PROCESSES, CHECKS = 4, 200
+# Waits for the others, so that all of them check at once.
+SNIPPET = f"""
+import pathlib, sys, time
+from causal_mlr_jax import workdir
+from causal_mlr_jax.core.errors import UserError
+from configs import context_emoji
+
+config, refusals = context_emoji.get_config("baseline"), []
+folder, meeting = workdir.Workdir(sys.argv[1]), pathlib.Path(sys.argv[2])
+(meeting / sys.argv[3]).touch()
+while len(list(meeting.iterdir())) < {PROCESSES}:
+  time.sleep(0.001)
+for _ in range({CHECKS}):
+  try:
+    folder.check(config)
+  except UserError as error:
+    refusals.append(str(error))
+print(len(refusals), *refusals[:1])
+"""
+
+
+def test_processes_that_check_one_folder_do_not_refuse_it(tmp_path):
+  meeting = tmp_path / "meeting"
+  meeting.mkdir()
+  folders = [str(tmp_path / "run"), str(meeting)]
+  running = [
+    subprocess.Popen(
+      [sys.executable, "-c", SNIPPET, *folders, str(i)],
+      cwd=ROOT,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(PROCESSES)
+  ]
+  said = [process.communicate(timeout=300)[0] for process in running]
+  assert said == ["0\n"] * PROCESSES
+  assert list((tmp_path / "run").iterdir()) == []
