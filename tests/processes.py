@@ -9,6 +9,10 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
 ROOT = pathlib.Path(__file__).parents[1]
 # JAX derives the coordinator's port from the number of the Slurm job.
 PORTS = range(65536 - 2**12, 65536)
@@ -110,3 +114,19 @@ def read_losses(workdir):
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   rows = [json.loads(line) for line in lines]
   return [row["loss"] for row in rows if "loss" in row]
+
+
+def read_state(workdir, step):
+  """The arrays of a checkpoint, however many devices have saved it."""
+  folder = workdir / "checkpoints" / str(step) / "state"
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    tree = checkpointer.metadata(folder).item_metadata.tree
+    as_numpy = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
+    )
+    return checkpointer.restore(folder, restore_args=as_numpy)
+
+
+def read_metrics(workdir):
+  report = workdir / "report" / "report.json"
+  return json.loads(report.read_text())["metrics"]

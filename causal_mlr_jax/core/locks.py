@@ -41,7 +41,12 @@ def _acquired(path: pathlib.Path, does: str) -> IO[str]:
     with contextlib.ExitStack() as stack:
       # Whoever held it may remove the folders between any two of these lines.
       stack.enter_context(contextlib.suppress(FileNotFoundError))
-      path.parent.mkdir(parents=True, exist_ok=True)
+      try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+      except FileExistsError:  # also where the folder went away just now
+        if path.parent.is_file():
+          raise
+        continue
       file = stack.enter_context(path.open("w"))
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

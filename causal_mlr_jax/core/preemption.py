@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,11 @@ from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
+
+# The runtime stops at the highest count that a process has asked with, plus
+# one. Steps begin anew where a second training follows a first one: there the
+# count would pass by, or come up far too late.
+_asked = itertools.count(1)
 
 
 class StopRequest:
@@ -22,17 +28,14 @@ class StopRequest:
     """Asks the loop to save and stop, in this process."""
     self._requested = True
 
-  def at(self, step: int) -> bool:
+  def now(self) -> bool:
     """Says whether to stop after this step; the same on all processes.
 
     With several processes JAX's own runtime hears the signal in any of them
     and lets all agree on one step; every process must ask after every step.
-
-    Args:
-      step: number of steps done.
     """
     if jax.process_count() > 1:
-      return multihost_utils.reached_preemption_sync_point(step)
+      return multihost_utils.reached_preemption_sync_point(next(_asked))
     return self._requested
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Any
 
 import grain
 import jax
 import orbax.checkpoint as ocp
-from grain.checkpoint import CheckpointRestore, CheckpointSave
+from grain.checkpoint import CheckpointSave
 from jax.sharding import Mesh, NamedSharding
 from orbax.checkpoint import checkpoint_managers as managers
 
@@ -132,13 +133,13 @@ class Checkpoints:
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
       target,
     )
-    items = {"state": ocp.args.StandardRestore(abstract)}
-    if iterator is not None:
-      items["data"] = CheckpointRestore(iterator)
+    items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
     path = self._directory / str(step)
     try:
       self._check(step, abstract)
-      restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+      restored = self._manager.restore(step, args=items)
+      if iterator is not None:
+        _set_place(iterator, path / "data")
     except UserError:
       raise
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -209,3 +210,16 @@ class Checkpoints:
       f"Cannot write a checkpoint to {self._directory}: {error}. Make room or "
       "choose another --workdir; older checkpoints are unharmed."
     )
+
+
+def _set_place(iterator: grain.DatasetIterator, folder: pathlib.Path) -> None:
+  """Sets an iterator to where those were that a checkpoint was saved with.
+
+  They all were at the same global batch, and a batch is the same however many
+  processes share it: so they may be more processes now, or fewer.
+  """
+  files = sorted(folder.glob("process_0-of-*.json"))
+  if not files:
+    raise FileNotFoundError(f"{folder} does not say where in the data it was")
+  iterator.set_state(json.loads(files[0].read_text()))
+  iterator.start_prefetch()

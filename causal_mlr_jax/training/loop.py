@@ -105,7 +105,7 @@ def fit(
       metrics = new if metrics is None else merge_metrics(metrics, new)
       bar.advance(size, step=step)
       due = step % plan.validate_every == 0 or step == plan.total
-      stopping = services.stop.at(step)
+      stopping = services.stop.now()
       if due or step % plan.log_every == 0:
         values, metrics = _read(metrics, step), None
         services.writer.write(step, values)

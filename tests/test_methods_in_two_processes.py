@@ -1,0 +1,126 @@
+"""Every method trains, is stopped, goes on and evaluates in two processes."""
+
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from causal_mlr_jax.core import lookup
+from causal_mlr_jax.training import model as model_lib
+from configs import context_emoji
+from tests import small
+from tests.processes import (
+  finish,
+  read_losses,
+  read_metrics,
+  read_state,
+  start,
+  wait_until,
+)
+
+METHODS = lookup.names(model_lib.METHODS)
+FLAGS = [
+  "--config.data.variant=small",
+  "--config.backbone.width=8",
+  "--config.confounders.num=6",
+  "--config.confounders.image_size=64",
+  "--config.confounders.batch_size=48",
+  "--config.train.batch_size=24",
+  "--config.train.log_every=2",
+  "--config.train.epochs=2",
+  "--config.first_stage.epochs=1",
+  "--config.evaluate.batch_size=48",
+  "--config.evaluate.every_epochs=1",
+]
+FIRST_STEPS, STEPS = 4, 8  # of 96 images
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp("data")
+  small.dataset(path)
+  return path
+
+
+def flags_of(method):
+  fields = context_emoji.get_config(method).method
+  sizes = [f"--config.method.{k}={v}" for k, v in small.SIZES.items()]
+  known = [flag for flag in sizes if flag.split("=")[0][16:] in fields]
+  return [f"--config=configs/context_emoji.py:{method}", *FLAGS, *known]
+
+
+def stop(running, there):
+  """Stops processes by a signal to the last one; returns after which step."""
+  wait_until(there, running)
+  running[-1].terminate()
+  said = finish(running, 143)
+  (step,) = {re.search(r"Stopped after step (\d+)", text)[1] for text in said}
+  return int(step)
+
+
+def stop_two(method, workdir, data_dir, there):
+  return stop(
+    start(workdir, data_dir, base=flags_of(method), processes=2), there
+  )
+
+
+def run_two(method, workdir, data_dir, *flags):
+  finish(start(workdir, data_dir, flags, flags_of(method), processes=2))
+
+
+def test_a_signal_between_two_stages_stops_both_processes(data_dir, tmp_path):
+  first = tmp_path / "first_stage" / "checkpoints" / str(FIRST_STEPS)
+  assert stop_two("cam_based", tmp_path, data_dir, first.exists) == 1
+  assert (tmp_path / "checkpoints" / "1").exists()
+  run_two("cam_based", tmp_path, data_dir)
+  assert (tmp_path / "checkpoints" / str(STEPS)).exists()
+  assert len(read_losses(tmp_path)) == STEPS // 2
+  assert read_metrics(tmp_path)["test"]["images"] == 96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_goes_on_bit_for_bit_and_evaluates(method, data_dir, tmp_path):
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  run_two(method, whole, data_dir)
+  begun = (parts / "data.json").exists
+  if (whole / "first_stage").exists():
+    first = parts / "first_stage"
+    step = stop_two(method, parts, data_dir, (first / "data.json").exists)
+    assert step < FIRST_STEPS
+    assert (first / "checkpoints" / str(step)).exists()
+    assert not (parts / "checkpoints").exists()
+    begun = (first / "checkpoints" / str(FIRST_STEPS)).exists
+  step = stop_two(method, parts, data_dir, begun)
+  assert step < STEPS
+  assert (parts / "checkpoints" / str(step)).exists()
+  run_two(method, parts, data_dir)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    read_state(whole, STEPS),
+    read_state(parts, STEPS),
+  )
+  logs = [(f / "metrics.jsonl").read_text() for f in (whole, parts)]
+  assert logs[0] == logs[1]
+  metrics = read_metrics(whole)
+  assert metrics == read_metrics(parts)
+  shutil.rmtree(parts / "report")
+  run_two(method, parts, data_dir, "--mode=evaluate")
+  assert read_metrics(parts) == metrics
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_as_one_and_one_as_two(data_dir, tmp_path):
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  run_two("cam_based", whole, data_dir)
+  first = parts / "first_stage"
+  stop_two("cam_based", parts, data_dir, (first / "data.json").exists)
+  log = parts / "metrics.jsonl"
+  alone = start(parts, data_dir, base=flags_of("cam_based"))
+  step = stop(alone, lambda: log.exists() and log.read_text())
+  assert (parts / "checkpoints" / str(step)).exists()
+  run_two("cam_based", parts, data_dir)
+  losses = [read_losses(folder) for folder in (whole, parts)]
+  assert losses[0] == pytest.approx(losses[1], rel=1e-3)
