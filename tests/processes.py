@@ -64,12 +64,13 @@ def _free_port():
     return port
 
 
-def start(workdir, data_dir, flags=(), base=FLAGS, processes=1):
-  """Starts the program in so many processes."""
+def start(workdir, data_dir, flags=(), base=FLAGS, processes=1, **variables):
+  """Starts the program in so many processes, with environment variables."""
   more = ["--distributed"] if processes > 1 else []
   command = [sys.executable, "-m", "causal_mlr_jax.main", *base, *flags, *more]
   folders = [f"--workdir={workdir}", f"--config.data.dir={data_dir}"]
-  return start_each([*command, *folders], slurm(processes))
+  environments = [each | variables for each in slurm(processes)]
+  return start_each([*command, *folders], environments)
 
 
 def start_each(command, environments):
