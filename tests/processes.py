@@ -88,10 +88,10 @@ def start_each(command, environments):
   ]
 
 
-def finish(processes, code=0):
+def finish(processes, code=0, timeout=TIMEOUT):
   """Waits for processes that must end with a code; returns what each said."""
   try:
-    said = [p.communicate(timeout=TIMEOUT)[0] for p in processes]
+    said = [p.communicate(timeout=timeout)[0] for p in processes]
   finally:
     for process in processes:
       process.kill()
