@@ -101,8 +101,9 @@ def begin(context: Context, dataset: Dataset) -> None:
     UserError: it is one on other data, or `init_from` does not fit.
   """
   config, folder = context.config, context.workdir
-  if not folder.is_trained():
-    init_from.check(config, len(dataset.labels))
+  with parallel.together():
+    if not folder.is_trained():
+      init_from.check(config, len(dataset.labels))
   folder.check_data(dataset)
   folder.save_config(config)
 

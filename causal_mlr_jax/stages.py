@@ -121,7 +121,7 @@ def save_start(
   context: Context, dataset: Dataset, inputs: SideInputs, parts: setup.Parts
 ) -> None:
   """Writes what a training starts from, unless it has begun."""
-  if context.workdir.is_trained():
+  if parallel.first_decides(context.workdir.is_trained):
     return
   first = inputs.provenance.get("first_stage")
   found = started_from.describe(
