@@ -24,7 +24,7 @@ from causal_mlr_jax import (
 from causal_mlr_jax.context import Context
 from causal_mlr_jax.core import files, lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.data import preprocess, reading
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.side_inputs import known_label_state
 from causal_mlr_jax.evaluation.metrics import HEADLINES
@@ -100,8 +100,9 @@ def begin(context: Context, dataset: Dataset) -> None:
     UserError: it is one on other data, or `init_from` does not fit.
   """
   config, folder = context.config, context.workdir
-  if not folder.is_trained():
-    init_from.check(config, len(dataset.labels))
+  with parallel.together():
+    if not folder.is_trained():
+      init_from.check(config, len(dataset.labels))
   folder.check_data(dataset)
   folder.save_config(config)
 
@@ -122,6 +123,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
   )
   preprocess.parse(config.data.preprocess_train)
   preprocess.parse(config.data.preprocess_evaluate)
+  reading.from_config(config.data)
   optimizer.check(config.train)
   for section in ("train", "evaluate"):
     size = config[section].batch_size

@@ -127,23 +127,14 @@ def _from_training_labels(
   def made() -> bool:
     return path.exists() and files.read_json(path)["fingerprint"] == key
 
-  if parallel.first_decides(made):
-    counted = Cooccurrence(**files.read_arrays(folder / COUNTS))
-  else:
-    with timed(context, "side inputs"):
-      labels = dataset.label_matrix(split)
-      counted = from_labels.cooccurrence(labels)
-      arrays = {EMBEDDINGS: {}, COUNTS: counted._asdict()}
-      if "label_embeddings" in needs:
-        embeddings = _embeddings(context, dataset, counted, len(labels))
-        arrays[EMBEDDINGS] = {"embeddings": embeddings}
-      with parallel.together():
-        if jax.process_index() == 0:
-          for name, values in arrays.items():
-            files.write_arrays(folder / name, **values)
-          files.write_json(path, {"fingerprint": key, "split": split})
+  if not parallel.first_decides(made):
+    with timed(context, "side inputs"), parallel.together():
+      if jax.process_index() == 0:
+        _write_from_labels(context, dataset, needs)
+        files.write_json(path, {"fingerprint": key, "split": split})
   if "cooccurrence" in needs:
-    side["cooccurrence"] = counted
+    arrays = files.read_arrays(folder / COUNTS)
+    side["cooccurrence"] = Cooccurrence(**arrays)
   if "label_embeddings" in needs:
     found = files.read_arrays(folder / EMBEDDINGS)["embeddings"]
     side["label_embeddings"] = found
@@ -152,6 +143,20 @@ def _from_training_labels(
     )
   provenance["labels of"] = f"{split}, fingerprint {key}"
   return side
+
+
+def _write_from_labels(
+  context: Context, dataset: Dataset, needs: tuple[str, ...]
+) -> None:
+  """Writes the counts of the training labels and, if needed, embeddings."""
+  folder = context.workdir.side_inputs
+  labels = dataset.label_matrix(context.config.data.train_split)
+  counted = from_labels.cooccurrence(labels)
+  arrays = {}
+  if "label_embeddings" in needs:
+    arrays["embeddings"] = _embeddings(context, dataset, counted, len(labels))
+  files.write_arrays(folder / EMBEDDINGS, **arrays)
+  files.write_arrays(folder / COUNTS, **counted._asdict())
 
 
 def _embeddings(

@@ -16,11 +16,10 @@ from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.preemption import on_sigterm
 from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data import pipeline, reading
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.pairs import with_pairs
 from causal_mlr_jax.data.pipeline import Extra
-from causal_mlr_jax.data.reading import Reading
 from causal_mlr_jax.data.side_inputs import UNKNOWN
 from causal_mlr_jax.evaluation import metrics as metrics_lib
 from causal_mlr_jax.training import loop, predict, setup, step
@@ -93,8 +92,7 @@ def open_data(
   dataset = dataset_lib.open_prepared(builder)
   for split in splits:
     dataset.source(split)
-  reading = Reading(section.threads, section.cache_mib * 2**20)
-  return dataclasses.replace(dataset, reading=reading)
+  return dataclasses.replace(dataset, reading=reading.from_config(section))
 
 
 def make_parts(

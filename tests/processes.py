@@ -64,12 +64,13 @@ def _free_port():
     return port
 
 
-def start(workdir, data_dir, flags=(), base=FLAGS, processes=1):
-  """Starts the program in so many processes."""
+def start(workdir, data_dir, flags=(), base=FLAGS, processes=1, **variables):
+  """Starts the program in so many processes, with environment variables."""
   more = ["--distributed"] if processes > 1 else []
   command = [sys.executable, "-m", "causal_mlr_jax.main", *base, *flags, *more]
   folders = [f"--workdir={workdir}", f"--config.data.dir={data_dir}"]
-  return start_each([*command, *folders], slurm(processes))
+  environments = [each | variables for each in slurm(processes)]
+  return start_each([*command, *folders], environments)
 
 
 def start_each(command, environments):
@@ -87,10 +88,10 @@ def start_each(command, environments):
   ]
 
 
-def finish(processes, code=0):
+def finish(processes, code=0, timeout=TIMEOUT):
   """Waits for processes that must end with a code; returns what each said."""
   try:
-    said = [p.communicate(timeout=TIMEOUT)[0] for p in processes]
+    said = [p.communicate(timeout=timeout)[0] for p in processes]
   finally:
     for process in processes:
       process.kill()

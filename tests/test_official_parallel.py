@@ -1,9 +1,7 @@
 """Every image of an evaluation split is scored once, on any set of devices."""
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import jax
@@ -19,7 +17,8 @@ from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import predict
 from causal_mlr_jax.workdir import Workdir
-from tests.devices import ROOT, run_on_devices
+from tests.devices import run_on_devices
+from tests.processes import finish, slurm, start_each
 from tests.test_official import make_config, make_transfer_config, train
 
 PROCESSES = 2
@@ -127,31 +126,8 @@ def on_eight_devices(workdir, out):
 def in_two_processes(workdir, out):
   """Two processes with two devices each."""
   code = SNIPPET.format(distributed=True, workdir=str(workdir), out=str(out))
-  environment = os.environ | {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-    "SLURM_JOB_ID": str(os.getpid()),  # decides the port
-    "SLURM_STEP_NODELIST": "localhost",
-    "SLURM_NTASKS": str(PROCESSES),
-  }
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-W", "error", "-c", f"import jax, json\n{code}"],
-      env=environment | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)},
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for i in range(PROCESSES)
-  ]
-  try:
-    for process in processes:
-      said, _ = process.communicate(timeout=TIMEOUT)
-      assert process.returncode == 0, said
-  finally:
-    for process in processes:
-      process.kill()
+  command = [sys.executable, "-W", "error", "-c", f"import jax, json\n{code}"]
+  finish(start_each(command, slurm(PROCESSES, devices=2)), timeout=TIMEOUT)
 
 
 PLACES = [on_one_device, on_eight_devices, in_two_processes]

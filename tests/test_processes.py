@@ -6,18 +6,11 @@ import time
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from tests import processes
 from tests.data import own_folder
-from tests.processes import finish, read_losses, start, wait_until
-
-
-def state(workdir, like=None, step=4):
-  folder = workdir / "checkpoints" / str(step) / "state"
-  with ocp.StandardCheckpointer() as checkpointer:
-    return checkpointer.restore(folder, like)
+from tests.processes import finish, read_losses, read_state, start, wait_until
 
 
 @pytest.mark.slow
@@ -26,9 +19,7 @@ def test_two_processes_train_as_one(tmp_path):
   finish(start(one, tmp_path / "data1"))
   finish(start(two, tmp_path / "data2", processes=2))
   assert (two / "report" / "report.json").exists()
-  alone = state(one)
-  # Saved from two devices, read on the one there is here.
-  together = state(two, alone)
+  alone, together = read_state(one, 4), read_state(two, 4)
 
   def flat(tree):
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
@@ -55,7 +46,9 @@ def test_a_killed_run_goes_on_bit_for_bit(delay, tmp_path):
   assert not (killed / "report").exists()
   finish(start(killed, data, flags))
   jax.tree.map(
-    np.testing.assert_array_equal, state(whole, step=24), state(killed, step=24)
+    np.testing.assert_array_equal,
+    read_state(whole, 24),
+    read_state(killed, 24),
   )
   logs = [(f / "metrics.jsonl").read_text() for f in (whole, killed)]
   assert logs[0] == logs[1]

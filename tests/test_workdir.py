@@ -1,8 +1,14 @@
 """The folder of a run, also while other processes look at it."""
 
+import dataclasses
 import subprocess
 import sys
 
+import pytest
+
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.workdir import Workdir
 from tests.devices import ROOT
 
 PROCESSES, CHECKS = 4, 200
@@ -43,3 +49,18 @@ def test_processes_that_check_one_folder_do_not_refuse_it(tmp_path):
   said = [process.communicate(timeout=300)[0] for process in running]
   assert said == ["0\n"] * PROCESSES
   assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_processes_must_see_one_workdir_and_one_data_set(tmp_path, monkeypatch):
+  folder = Workdir(str(tmp_path))
+  ours = Dataset("world", ("a", "b"), (), {}, {}, "ours")
+  with monkeypatch.context() as patch:
+    patch.setattr("jax.process_index", lambda: 1)
+    with pytest.raises(UserError, match=r"Process 1 does not find.*all hosts"):
+      folder.check_data(ours)
+  assert not folder.data.exists()
+  folder.check_data(ours)
+  folder.check_data(ours)
+  other = dataclasses.replace(ours, fingerprint="other")
+  with pytest.raises(UserError, match="ours there, other in"):
+    folder.check_data(other)

@@ -112,8 +112,8 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
   """Puts a copy of every array of `tree` on each device.
 
   Args:
-    tree: of host arrays, the same in all processes, or of arrays that lie on
-      all devices already.
+    tree: of host arrays, the same in all processes, or of global arrays, as
+      they are restored from a checkpoint.
     mesh: from `make_mesh`.
   """
   sharding = NamedSharding(mesh, REPLICATED)

@@ -6,6 +6,9 @@ import os
 from typing import NamedTuple
 
 import grain
+import ml_collections
+
+from causal_mlr_jax.core.errors import UserError
 
 # Of a host's memory for batches that are ready or under way.
 BYTES_AHEAD = 4 * 2**30
@@ -37,6 +40,21 @@ class Reading(NamedTuple):
 
 
 DEFAULT = Reading()
+
+
+def from_config(section: ml_collections.ConfigDict) -> Reading:
+  """Returns what a section such as `data` lets the input pipeline use.
+
+  Raises:
+    UserError: a number below 0.
+  """
+  for key in ("threads", "cache_mib"):
+    if section[key] < 0:
+      raise UserError(
+        f"data.{key} = {section[key]}: expected 0 or more; 0 means "
+        f"{'one for each core' if key == 'threads' else 'none'}."
+      )
+  return Reading(section.threads, section.cache_mib * 2**20)
 
 
 def cores() -> int:

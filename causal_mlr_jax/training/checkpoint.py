@@ -46,6 +46,8 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       best_fn=best,
       best_mode="max",
+      # What processes see of a shared disk may differ for a while.
+      single_host_load_and_broadcast=True,
       preservation_policy=managers.AnyPreservationPolicy(
         [
           managers.LatestN(1),
@@ -69,13 +71,14 @@ class Checkpoints:
   @property
   def latest_step(self) -> int | None:
     """The newest step saved, None without a checkpoint."""
-    return self._manager.latest_step()
+    latest = self._manager.latest_step()
+    return None if latest is None else int(latest)
 
   @property
   def best_step(self) -> int | None:
     """The step of the best validation mAP, else the newest."""
     best = self._manager.best_step()
-    return self.latest_step if best is None else best
+    return self.latest_step if best is None else int(best)
 
   def save(
     self,
