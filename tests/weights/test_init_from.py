@@ -13,10 +13,9 @@ from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.weights import convert, init_from
 from tests import small
 from tests.conftest import GOLDEN
+from tests.weights.torchvision_file import LEAVES, STATISTICS, torch_key
 
 SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
-LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
-STATISTICS = {"mean": "running_mean", "var": "running_var"}
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +36,6 @@ def trained(data_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def labels(data_dir):
   return list(dataset_lib.open_prepared(small.builder(data_dir)).labels)
-
-
-def torch_key(path):
-  """torchvision's name of one of our paths of a ResNet."""
-  *layers, leaf = path.split("/")
-  names = [layer.replace("_", ".", 1) for layer in layers]
-  name = ".".join(names)
-  name = name.replace("downsample.conv", "downsample.0")
-  return name.replace("downsample.bn", "downsample.1") + "." + leaf
 
 
 def exported(trained, labels):
