@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import jax
@@ -59,6 +60,7 @@ def images_of(
   elif transfer.is_set(config):
     splits = config.transfer.test_splits
     other = stages.open_data(config.transfer, splits, mode != "evaluate")
+    other = dataclasses.replace(other, reading=dataset.reading)
   for split in splits:
     other.source(split)  # a wrong one now, not after the first features
   return Images(

@@ -37,7 +37,8 @@ _MODE = flags.DEFINE_enum(
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
-  "Start jax.distributed: for several hosts, one process each.",
+  "Join the other processes of Slurm (one for each GPU), Cloud TPU or "
+  "Kubernetes (one a host).",
 )
 
 

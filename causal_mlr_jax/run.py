@@ -67,7 +67,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     context = Context(config, folder, mesh, method, {})
     needs = "evaluate" if mode in ON_A_RUN else mode
     dataset = stages.prepare_data(context, needs)
-    target = transfer.prepare(context) if transfer.is_set(config) else None
+    target = transfer.prepare(context, dataset)
     if mode == "prepare":
       show_data(config, dataset)
       return

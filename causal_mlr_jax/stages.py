@@ -60,6 +60,8 @@ def prepare_data(context: Context, mode: str) -> Dataset:
   )
   with timed(context, "data"):
     dataset = open_data(section, splits, mode != "evaluate")
+    using = reading.with_own_threads(reading.from_config(section))
+    dataset = dataclasses.replace(dataset, reading=using)
     return with_pairs(dataset, section.pairs) if section.pairs else dataset
 
 
@@ -92,7 +94,7 @@ def open_data(
   dataset = dataset_lib.open_prepared(builder)
   for split in splits:
     dataset.source(split)
-  return dataclasses.replace(dataset, reading=reading.from_config(section))
+  return dataset
 
 
 def make_parts(

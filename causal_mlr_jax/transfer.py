@@ -6,6 +6,7 @@ tested on all images of the other one, scored on the shared labels alone.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import ml_collections
@@ -53,12 +54,22 @@ def shared(config: ml_collections.ConfigDict) -> tuple[tuple[str, str], ...]:
   return tuple((nus, coco) for coco, nus in pairs)
 
 
-def prepare(context: Context) -> Dataset:
-  """Prepares the other data set unless it is there, and opens it."""
+def prepare(context: Context, dataset: Dataset) -> Dataset | None:
+  """Prepares the other data set unless it is there, and opens it.
+
+  Args:
+    context: of the run.
+    dataset: trained on; the other one is read with the same threads.
+
+  Returns:
+    None where none is to be tested on.
+  """
+  section = context.config.transfer
+  if not is_set(context.config):
+    return None
   with timed(context, "data of the transfer"):
-    return stages.open_data(
-      context.config.transfer, context.config.transfer.test_splits
-    )
+    target = stages.open_data(section, section.test_splits)
+    return dataclasses.replace(target, reading=dataset.reading)
 
 
 def evaluate(

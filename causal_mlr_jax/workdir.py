@@ -21,14 +21,16 @@ from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 
 # Where the data lie may change; that they are the same is checked apart. So may
-# what a host has for reading them, and what is measured on a trained run, as a
+# what reading them may use, and what is measured on a trained run, as a
 # whole section.
 MAY_DIFFER = (
   *(
     f"config.{section}.{key}"
     for section in ("data", "transfer")
-    for key in ("dir", "manual_dir", "max_bad_images", "threads", "cache_mib")
+    for key in ("dir", "manual_dir", "max_bad_images")
   ),
+  "config.data.threads",
+  "config.data.cache_mib",
   "config.effects",
 )
 

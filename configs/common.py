@@ -125,7 +125,10 @@ def evaluate() -> ml_collections.ConfigDict:
 
 
 def transfer() -> ml_collections.ConfigDict:
-  """Returns the section of another data set to test on; keys as of `data`."""
+  """Returns the section of another data set to test on.
+
+  Keys as of `data`; it is read with the threads of that section.
+  """
   return ml_collections.ConfigDict(
     {
       "name": "",  # '' does not
@@ -134,8 +137,6 @@ def transfer() -> ml_collections.ConfigDict:
       "manual_dir": "",
       "options": ml_collections.ConfigDict(),
       "max_bad_images": 0,
-      "threads": 0,
-      "cache_mib": 0,
       "test_splits": ("test",),
       "loose": False,  # also labels that are only close
     }
@@ -173,9 +174,10 @@ def data() -> ml_collections.ConfigDict:
       "manual_dir": "",  # where the official files lie, until prepared
       "options": ml_collections.ConfigDict(),  # see `OPTIONS` of its builder
       "max_bad_images": 0,  # that are left out; more stop the preparation
-      # Of a host, for reading; no result depends on them. Threads that make
-      # batches (0: one for each core of the process), and memory for decoded
-      # training images that are kept from epoch to epoch (0: none).
+      # Of a process, for reading; no result depends on them. Threads that make
+      # batches (0: one for each core of the process, two at least; processes
+      # with the same cores share them), and MiB for decoded training images
+      # that are kept from epoch to epoch (0: none).
       "threads": 0,
       "cache_mib": 256,
       "pairs": "",  # a pairs.json of --mode=audit, for the data set's own pairs

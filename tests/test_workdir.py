@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
+from causal_mlr_jax.core import files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.workdir import Workdir
+from causal_mlr_jax.workdir import Workdir, as_json
+from configs import context_emoji
 from tests.devices import ROOT
 
 PROCESSES, CHECKS = 4, 200
@@ -64,3 +66,15 @@ def test_processes_must_see_one_workdir_and_one_data_set(tmp_path, monkeypatch):
   other = dataclasses.replace(ours, fingerprint="other")
   with pytest.raises(UserError, match="ours there, other in"):
     folder.check_data(other)
+
+
+def test_a_run_goes_on_with_other_threads_and_memory_for_reading(tmp_path):
+  config = context_emoji.get_config("baseline")
+  folder = Workdir(str(tmp_path))
+  earlier = as_json(config)
+  for key in ("threads", "cache_mib"):  # an earlier version has not these keys
+    del earlier["data"][key]
+  files.write_json(folder.config, earlier)
+  folder.check(config)
+  config.data.update(threads=7, cache_mib=0)
+  folder.check(config)

@@ -1,7 +1,7 @@
 """One mesh axis, `data`, and a `pmap` that Orbax and jit understand.
 
-The distributed engine is JAX's own multi-controller runtime: one process a
-host, `jax.distributed` where there are several. A step is written for one
+The distributed engine is JAX's own multi-controller runtime: one process on a
+machine, or several joined by `jax.distributed`. A step is written for one
 device, with collectives over `AXIS`, and mapped over all devices by
 `pmapped`.
 """
@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 
@@ -31,6 +32,8 @@ _meetings = itertools.count()
 def initialize() -> None:
   """Joins the other processes; Slurm, Cloud TPU and Kubernetes are known.
 
+  Under Slurm JAX gives a process one GPU, that of its number on the node.
+
   Raises:
     UserError: no cluster was found or its coordinator did not answer.
   """
@@ -39,9 +42,12 @@ def initialize() -> None:
   except (ValueError, RuntimeError) as error:
     raise UserError(
       f"--distributed: JAX could not join a cluster: {error}. Start one "
-      "process a host under Slurm, Cloud TPU or Kubernetes, or leave the flag "
-      "out on one host."
+      "process for each GPU under Slurm, or one a host on Cloud TPU or "
+      "Kubernetes; leave the flag out where a single process has all devices."
     ) from error
+  progress.say(
+    f"devices: {jax.device_count()}; processes: {jax.process_count()}"
+  )
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:

@@ -14,10 +14,9 @@ from causal_mlr_jax.data import decode
 class Decoded(Sequence):
   """Records with their images decoded, uint8 [H, W, 3].
 
-  The first images to come are kept, up to a number of bytes, and the others
-  decoded each time. The arrays that are kept are read-only, since all epochs
-  see the same ones. Threads may share it; at worst two of them decode an image
-  at the same time.
+  An image is kept if it fits beside those that are, and the others are decoded
+  each time. The arrays are read-only, since all epochs see the same ones.
+  Threads may share it; at worst two of them decode an image at the same time.
   """
 
   def __init__(self, records: Sequence[Mapping[str, Any]], limit: int):
@@ -50,8 +49,6 @@ class Decoded(Sequence):
     except UserError as error:
       raise UserError(f"Record {index}: {error}") from error
     found = {**record, "image": image}
-    if self._full:
-      return found
     image.flags.writeable = False
     with self._lock:
       if index not in self._kept:
@@ -64,9 +61,10 @@ class Decoded(Sequence):
       self._bytes += size
       self._kept[index] = record
       return
+    if not self._full:
+      progress.say(
+        f"input: {self._limit / 2**20:.0f} MiB do not hold all {len(self):,} "
+        "decoded images; the others are decoded in every epoch "
+        "(--config.data.cache_mib)"
+      )
     self._full = True
-    progress.say(
-      f"input: {len(self._kept):,} of {len(self):,} decoded images are kept in "
-      f"{self._bytes / 2**20:.0f} MiB, the others decoded in every epoch "
-      "(--config.data.cache_mib)"
-    )

@@ -14,6 +14,7 @@ import grain
 import jax
 import numpy as np
 
+from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import decoded
 from causal_mlr_jax.data import preprocess as preprocess_lib
@@ -51,6 +52,10 @@ def train_batches(
   rest = preprocess_lib.after_decode(preprocess)
   if rest is not None and reading.cache_bytes > 0:
     source, op = decoded.Decoded(source, reading.cache_bytes), rest
+    progress.say(
+      f"input: decoded images of {split} are kept, up to "
+      f"{reading.cache_bytes / 2**20:.0f} MiB"
+    )
   processes, process = jax.process_count(), jax.process_index()
 
   def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

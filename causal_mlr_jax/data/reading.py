@@ -1,19 +1,22 @@
-"""How a host reads a data set: threads and memory. No batch depends on it."""
+"""How a process reads a data set: threads, memory. No batch depends on it."""
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import grain
+import joblib
 import ml_collections
 
+from causal_mlr_jax.core import cores, progress
 from causal_mlr_jax.core.errors import UserError
 
-# Of a host's memory for batches that are ready or under way.
+# Of a process's memory, for batches that are ready or under way.
 BYTES_AHEAD = 4 * 2**30
 # Batches that are ready or under way for each thread, if they fit in there.
 AHEAD = 2
+# On a single core one thread reads files while the other one decodes.
+FEWEST = 2
 
 
 class Reading(NamedTuple):
@@ -35,7 +38,7 @@ class Reading(NamedTuple):
       batch_bytes: of this process's part of a batch.
     """
     most = max(1, BYTES_AHEAD // batch_bytes)
-    threads = min(self.threads or max(cores(), 2), most)
+    threads = min(self.threads or max(joblib.cpu_count(), FEWEST), most)
     return grain.ReadOptions(threads, min(AHEAD * threads, most))
 
 
@@ -43,7 +46,7 @@ DEFAULT = Reading()
 
 
 def from_config(section: ml_collections.ConfigDict) -> Reading:
-  """Returns what a section such as `data` lets the input pipeline use.
+  """Returns what the keys of `data` let the input pipeline use.
 
   Raises:
     UserError: a number below 0.
@@ -57,8 +60,18 @@ def from_config(section: ml_collections.ConfigDict) -> Reading:
   return Reading(section.threads, section.cache_mib * 2**20)
 
 
-def cores() -> int:
-  """Returns how many cores this process may use, as Slurm or taskset say."""
-  if hasattr(os, "sched_getaffinity"):  # not on macOS
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
+def with_own_threads(asked: Reading) -> Reading:
+  """Returns it with this process's threads, and says how many they are.
+
+  All processes must call this together: those of a host share its cores.
+
+  Args:
+    asked: from `from_config`.
+  """
+  own = cores.own_cores()
+  threads = asked.threads or max(own, FEWEST)
+  progress.say(
+    f"input: {threads} threads (--config.data.threads); cores of this process: "
+    f"{own}"
+  )
+  return asked._replace(threads=threads)

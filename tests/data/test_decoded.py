@@ -1,5 +1,6 @@
 import concurrent.futures
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -46,16 +47,31 @@ def test_a_small_first_image_does_not_open_the_door_to_large_ones(rng, capsys):
   assert kept[1] is kept[1]
   assert kept[2] is not kept[2]
   said = capsys.readouterr().err
-  assert said.count("2 of 4 decoded images are kept") == 1
+  assert said.count("do not hold all 4 decoded images") == 1
   assert "--config.data.cache_mib" in said
+
+
+def test_a_large_image_does_not_keep_the_others_out(rng):
+  files = [png(rng, size)[1] for size in (64, 8, 8)]
+  kept = decoded.Decoded([{"image": file} for file in files], 2 * 3 * 8 * 8)
+  assert kept[0] is not kept[0]
+  assert kept[1] is kept[1]
+  assert kept[2] is kept[2]
 
 
 def test_many_threads_keep_no_more_than_the_limit(rng):
   _, found = records(rng, 64)
   limit = 20 * 8 * 8 * 3
   kept = decoded.Decoded(found, limit)
+  together = threading.Barrier(16)
+
+  def read(_):
+    for i in range(64):
+      together.wait()  # so that all decode the same image at once
+      kept[i]
+
   with concurrent.futures.ThreadPoolExecutor(16) as pool:
-    list(pool.map(kept.__getitem__, list(range(64)) * 8))
+    list(pool.map(read, range(16)))
   assert kept.kept_bytes == limit
   assert sum(kept[i] is kept[i] for i in range(64)) == 20
 

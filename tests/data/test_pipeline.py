@@ -1,5 +1,6 @@
 import dataclasses
 
+import joblib
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Records
-from causal_mlr_jax.data.reading import Reading, cores
+from causal_mlr_jax.data.reading import Reading
 from causal_mlr_jax.training import setup
 from tests import small
 
@@ -159,7 +160,7 @@ def test_threads_and_kept_images_change_no_batch(dataset, reading):
 
 def test_threads_are_those_asked_for_as_far_as_their_batches_fit():
   options = Reading().options(10**6)
-  assert options.num_threads == max(cores(), 2)
+  assert options.num_threads == max(joblib.cpu_count(), 2)
   assert options.prefetch_buffer_size == 2 * options.num_threads
   assert Reading(threads=100).options(10**6).num_threads == 100
   # 128 images of 448 pixels: 55 batches are 4 GiB.
