@@ -94,7 +94,10 @@ def evaluation_batches(
   batch_size: int,
   extras: Mapping[str, Extra] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Iterates once over a split, in order, the last batch padded.
+  """Iterates once over a split, in order, the end padded.
+
+  Each process reads a block of the split: the first one its beginning, the
+  last one what is left. All have as many batches.
 
   Args:
     dataset: a prepared data set.
@@ -111,7 +114,8 @@ def evaluation_batches(
   op = preprocess_lib.parse(preprocess)
   size = len(source)
   processes, process = jax.process_count(), jax.process_index()
-  padded = num_evaluation_batches(dataset, split, batch_size) * batch_size
+  part = batch_size // processes
+  block = num_evaluation_batches(dataset, split, batch_size) * part
 
   def load(place: int) -> dict[str, np.ndarray]:
     index = min(place, size - 1)
@@ -120,10 +124,9 @@ def evaluation_batches(
     return example | {"mask": np.float32(place < size)}
 
   return iter(
-    grain.MapDataset.range(padded)
-    .slice(slice(process, None, processes))
+    grain.MapDataset.range(process * block, (process + 1) * block)
     .map(load)
-    .batch(batch_size // processes, drop_remainder=True)
+    .batch(part, drop_remainder=True)
     .to_iter_dataset(grain.ReadOptions(THREADS, AHEAD * THREADS))
   )
 
