@@ -103,11 +103,11 @@ def test_the_images_of_another_data_set(tmp_path):
   images = confounder_inputs.images_of(
     config, stages.open_data(config.data, [train]), "evaluate"
   )
-  sizes = [split.size for split in images.chosen()]
-  assert sizes[1] == 12
-  assert found["positions"] == 4 * sum(sizes)
+  train_size = images.train.size
+  assert images.chosen().size == train_size + 12
+  assert found["positions"] == 4 * (train_size + 12)
   built = build.load(tmp_path / "run" / "confounders", "share")
-  assert built.context_share.shape == (sizes[0], 4)
+  assert built.context_share.shape == (train_size, 4)
 
 
 def parameters(workdir, name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,13 +15,20 @@ from jax.sharding import Mesh
 from causal_mlr_jax import backbones
 from causal_mlr_jax.confounders import images as images_lib
 from causal_mlr_jax.confounders import kinds
-from causal_mlr_jax.confounders.features import Network, Positions, extract
+from causal_mlr_jax.confounders.features import (
+  Network,
+  Positions,
+  extract,
+  map_size,
+  shares,
+)
 from causal_mlr_jax.confounders.images import Images, Split
-from causal_mlr_jax.core import files, parallel
+from causal_mlr_jax.core import files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.core.types import Confounders, Tree
+from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import parse_split
 
 ARRAYS, PROVENANCE = "confounders.npz", "provenance.json"
@@ -81,11 +88,16 @@ def fingerprint_of(
     config: the section `confounders`.
     images: that they may be made from.
     weights: identifies the frozen network's weights.
+
+  Raises:
+    UserError: the network has no such layer.
   """
   # The prior is chosen on reading, the batch size changes nothing; which
   # images, `images` knows.
   left_out = ("prior", "batch_size", "data", "target_splits")
   section = {k: v for k, v in config.to_dict().items() if k not in left_out}
+  # Where a sample was kept, shares were once of the sample.
+  shares_of = {"shares": "all positions"} if _is_sampled(config, images) else {}
   return fingerprint(
     confounders=section,
     data=images.train.dataset.fingerprint,
@@ -93,6 +105,7 @@ def fingerprint_of(
     preprocess=images.preprocess,
     weights=weights,
     **images.identity(),
+    **shares_of,
   )
 
 
@@ -117,9 +130,9 @@ def build(
     directory: where to write.
     provenance: what is known of the sources, among it `fingerprint`.
   """
+  chosen = images.chosen()
   network = _network(config, backbone_variables)
-  splits = images.chosen()
-  positions = _positions(config, network, splits, images.preprocess, mesh)
+  positions = _positions(config, network, chosen, images.preprocess, mesh)
   fitted = kinds.fit(
     config.kind,
     positions,
@@ -129,20 +142,17 @@ def build(
     seed=config.seed,
     mesh=mesh,
   )
-  if images.data == "target":
-    train = (images.train,)
-    positions = _positions(config, network, train, images.preprocess, mesh)
-  elif images.data == "both":
-    positions = Positions(*(rows[: images.train.size] for rows in positions))
+  notes = fitted.notes | _taken_from(config, chosen.size)
+  share = _shares(config, network, images, positions, fitted.centres, mesh)
   with parallel.together():
     if jax.process_index() == 0:
       files.write_arrays(
         directory / ARRAYS,
         centres=fitted.centres,
         share=fitted.share,
-        context_share=kinds.context_share(positions, fitted.centres),
+        context_share=share,
       )
-      files.write_json(directory / PROVENANCE, dict(provenance) | fitted.notes)
+      files.write_json(directory / PROVENANCE, dict(provenance) | notes)
 
 
 def _network(
@@ -159,22 +169,84 @@ def _network(
   )
 
 
+def _drawn(config: ml_collections.ConfigDict, size: int) -> tuple[int, int]:
+  """Returns how many positions of each map are drawn, and of how many.
+
+  Args:
+    config: the section `confounders`.
+    size: the number of images that share `max_positions`.
+  """
+  of = map_size(_network(config, {}))
+  return min(of, max(1, config.max_positions // size)), of
+
+
+def _is_sampled(config: ml_collections.ConfigDict, images: Images) -> bool:
+  """Says whether not all positions of the training images are kept."""
+  shared = images.train if images.data == "target" else images.chosen()
+  drawn, of = _drawn(config, shared.size)
+  return drawn < of
+
+
+def _taken_from(config: ml_collections.ConfigDict, size: int) -> dict[str, Any]:
+  """Returns, and says, what of the images was read, for the provenance.
+
+  Args:
+    config: the section `confounders`.
+    size: the number of images clustered.
+  """
+  drawn, of = _drawn(config, size)
+  if config.kind == "label":
+    drawn = of  # by the means of the maps
+  if drawn < of:
+    progress.say(
+      f"confounders: centres and P(c) are of {drawn} of {of} positions of each "
+      f"image (confounders.max_positions = {config.max_positions:,} in all); "
+      "the shares in each training image are of all positions"
+    )
+  return {
+    "positions_per_image": drawn,
+    "positions_of_map": of,
+    "context_share_of": "all positions",
+  }
+
+
 def _positions(
   config: ml_collections.ConfigDict,
   network: Network,
-  splits: Sequence[Split],
+  split: Split,
   preprocess: str,
   mesh: Mesh,
 ) -> Positions:
-  """Returns positions of all splits, in their order, `max_positions` in all."""
-  return extract(
-    network,
-    images_lib.batches(splits, preprocess, config.batch_size),
-    sum(split.size for split in splits),
-    config.max_positions,
-    config.seed,
-    mesh,
-  )
+  """Returns positions of a split, `max_positions` in all."""
+  drawn, of = _drawn(config, split.size)
+  # A prototype needs an image's mean alone: that of all its positions.
+  count = None if config.kind == "label" and drawn < of else drawn
+  batches = pipeline.evaluation_batches(*split, preprocess, config.batch_size)
+  return extract(network, batches, split.size, count, config.seed, mesh)
+
+
+def _shares(
+  config: ml_collections.ConfigDict,
+  network: Network,
+  images: Images,
+  positions: Positions,
+  centres: np.ndarray,
+  mesh: Mesh,
+) -> np.ndarray:
+  """Returns the training images' shares of all their positions [examples, K].
+
+  A second pass through the network is made where not all positions are kept.
+  """
+  train, preprocess = images.train, images.preprocess
+  if _is_sampled(config, images):
+    batches = pipeline.evaluation_batches(*train, preprocess, config.batch_size)
+    own = shares(network, batches, train.size, centres, mesh)
+  else:
+    if images.data == "target":
+      positions = _positions(config, network, train, preprocess, mesh)
+    own = kinds.context_share(positions, centres)
+  # The training images come first, in blocks by process.
+  return parallel.to_host(own)[: train.size]
 
 
 def load(directory: pathlib.Path, prior: str) -> Built | None:

@@ -6,16 +6,20 @@ from. It is a transductive use of the test set all the same.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from causal_mlr_jax.data import pipeline
-from causal_mlr_jax.data.dataset import Dataset, Records
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.views import view
 
 DATA = ("source", "target", "both")
+# The split that stands for several.
+JOINED = "joined"
 
 
 class Split(NamedTuple):
@@ -54,22 +58,22 @@ class Images(NamedTuple):
   target: tuple[Split, ...]
   preprocess: str
 
-  def chosen(self) -> tuple[Split, ...]:
-    """Returns the splits that are clustered; those of the test have no labels.
+  def chosen(self) -> Split:
+    """Returns all that is clustered as one split, in order.
 
-    Splits that stand together may have other labels, so none has any.
+    It has no labels where images of the test are among it.
     """
-    if self.data == "source":
-      return (self.train,)
-    splits = (
-      self.target if self.data == "target" else (self.train, *self.target)
-    )
-    return tuple(Split(unlabelled(d), name) for d, name in splits)
+    return self.train if self.data == "source" else joined(self._splits())
 
   def described(self) -> str:
     """Returns what is clustered, in words for a report."""
-    names = ", ".join(map(str, self.chosen()))
+    names = ", ".join(map(str, self._splits()))
     return names if self.data == "source" else f"{names}, without labels"
+
+  def _splits(self) -> tuple[Split, ...]:
+    if self.data == "source":
+      return (self.train,)
+    return self.target if self.data == "target" else (self.train, *self.target)
 
   def identity(self) -> dict[str, Any]:
     """Returns what a fingerprint needs besides the training split, JSON-able.
@@ -82,50 +86,21 @@ class Images(NamedTuple):
     return {"of": self.data, "target": target}
 
 
-class Unlabelled(Sequence):
-  """Records whose labels are left out: nothing reads them."""
+def joined(splits: Sequence[Split]) -> Split:
+  """Returns splits one after another as one, without labels.
 
-  def __init__(self, records: Records):
-    """Wraps records."""
-    self._records = records
+  The splits may have other labels each, and nothing reads them.
+  """
+  records = [dataset.source(name) for dataset, name in splits]
+  stops = list(itertools.accumulate(map(len, records)))
 
-  def __len__(self):
-    return len(self._records)
-
-  def __getitem__(self, index: int) -> Mapping[str, Any]:
-    image = self._records[index]["image"]
+  def record(index: int) -> Mapping[str, Any]:
+    split = bisect.bisect_right(stops, index)
+    first = stops[split] - len(records[split])
+    image = records[split][index - first]["image"]
     return {"image": image, "labels": np.zeros(0, np.uint8)}
 
-  def part(self, start: str, stop: str) -> Unlabelled:
-    """Returns a part, see `Records.part`."""
-    return Unlabelled(self._records.part(start, stop))
-
-
-def unlabelled(dataset: Dataset) -> Dataset:
-  """Returns a data set without its labels."""
-  return dataclasses.replace(
-    dataset,
-    labels=(),
-    biased_pairs=(),
-    sources={k: Unlabelled(records) for k, records in dataset.sources.items()},
+  unlabelled = dataclasses.replace(
+    splits[0].dataset, labels=(), biased_pairs=()
   )
-
-
-def batches(
-  splits: Sequence[Split], preprocess: str, batch_size: int
-) -> Iterator[dict[str, np.ndarray]]:
-  """Iterates once over splits, one after another, `index` counting through.
-
-  Args:
-    splits: with as many labels each.
-    preprocess: see `data/preprocess.py`; must make no random choice.
-    batch_size: of the global batch; the processes must divide it.
-
-  Yields:
-    Dicts as of `pipeline.evaluation_batches`.
-  """
-  start = 0
-  for split in splits:
-    for batch in pipeline.evaluation_batches(*split, preprocess, batch_size):
-      yield batch | {"index": batch["index"] + np.int32(start)}
-    start += split.size
+  return Split(view(unlabelled, JOINED, record, stops[-1]), JOINED)

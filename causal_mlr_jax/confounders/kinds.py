@@ -20,9 +20,8 @@ from jax.sharding import Mesh
 
 from causal_mlr_jax.confounders.features import Positions
 from causal_mlr_jax.confounders.kmeans import assign, kmeans
-from causal_mlr_jax.core import progress
+from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.parallel import make_mesh
 
 KINDS = ("kmeans", "random", "early", "label")
 PRIORS = ("share", "uniform")
@@ -76,11 +75,18 @@ def fit(
 
 
 def context_share(positions: Positions, centres: np.ndarray) -> np.ndarray:
-  """Returns each example's share of positions by centre, [examples, K]."""
+  """Returns each example's share of the positions by centre, [E, K].
+
+  For positions that are all there are; `features.shares` needs none at hand.
+
+  Args:
+    positions: of this process's block of the examples, as the result is.
+    centres: [K, C].
+  """
   examples, per_example, channels = positions.features.shape
   rows = positions.features.reshape(-1, channels)
-  # Every process holds all rows, so each works on its own devices.
-  mesh = make_mesh(jax.local_devices())
+  # A process's rows stay on its own devices.
+  mesh = parallel.make_mesh(jax.local_devices())
   nearest = assign(rows, centres, mesh).reshape(examples, per_example)
   share = np.zeros((examples, len(centres)), np.float32)
   np.add.at(share, (np.arange(examples)[:, None], nearest), 1 / per_example)
@@ -97,13 +103,14 @@ def _kmeans(
 ) -> Fitted:
   rows = positions.features.reshape(-1, positions.features.shape[-1])
   with progress.bar("k-means", max_iterations, "iterations") as bar:
-    part, weights = _part_of_process(rows)
     result = kmeans(
-      part,
+      rows,
       mesh,
       num,
       jax.random.key(seed),
-      weights=weights,
+      # Blocks are in order, so that a row has the same number among all as in
+      # one process, and the same ones are drawn.
+      weights=np.repeat(positions.mask, positions.features.shape[1]),
       max_iterations=max_iterations,
       tolerance=tolerance,
       on_iteration=lambda i, inertia: bar.advance(i > 0, inertia=inertia),
@@ -113,7 +120,7 @@ def _kmeans(
     np.asarray(result.centres_KC),
     (counts / counts.sum()).astype(np.float32),
     {
-      "positions": len(rows),
+      "positions": _number(positions),
       "inertia": float(result.inertia),
       "iterations": int(result.iterations),
       "smallest_cluster": int(counts.min()),
@@ -122,20 +129,8 @@ def _kmeans(
   )
 
 
-def _part_of_process(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns this process's share of rows, padded to the same number on all."""
-  processes, process = jax.process_count(), jax.process_index()
-  if processes == 1:
-    return rows, np.ones(len(rows), np.float32)
-  part = -(-len(rows) // processes)
-  # In order, so that a row has the same place among all as in one process.
-  index = np.arange(process * part, (process + 1) * part)
-  weights = (index < len(rows)).astype(np.float32)
-  return rows[np.minimum(index, len(rows) - 1)], weights
-
-
 def _label(positions: Positions) -> Fitted:
-  counts = positions.labels.sum(0)
+  counts = _summed(positions.labels.sum(0))
   if counts.min() == 0:
     missing = np.flatnonzero(counts == 0).tolist()
     raise UserError(
@@ -143,16 +138,40 @@ def _label(positions: Positions) -> Fitted:
       f"label(s) number {missing}. Use another kind, such as 'kmeans'."
     )
   pooled = positions.features.mean(1)
-  centres = positions.labels.T @ pooled / counts[:, None]
+  centres = _summed(positions.labels.T @ pooled) / counts[:, None]
   share = (counts / counts.sum()).astype(np.float32)
-  return Fitted(centres, share, {"examples": len(pooled)})
+  examples = int(_summed(positions.mask.sum()))
+  return Fitted(centres, share, {"examples": examples})
 
 
 def _random(positions: Positions, num: int, seed: int) -> Fitted:
-  channels = positions.features.shape[-1]
-  rows = positions.features.reshape(-1, channels)
+  mean, deviation = _moments(positions)
   rng = np.random.default_rng(seed)
-  noise = rng.normal(size=(num, channels))
-  centres = (rows.mean(0) + noise * rows.std(0)).astype(np.float32)
+  noise = rng.normal(size=(num, len(mean)))
+  centres = (mean + noise * deviation).astype(np.float32)
   share = np.full(num, 1 / num, np.float32)
-  return Fitted(centres, share, {"positions": len(rows)})
+  return Fitted(centres, share, {"positions": _number(positions)})
+
+
+def _moments(positions: Positions) -> tuple[np.ndarray, np.ndarray]:
+  """Returns mean [C] and deviation [C] of the positions of all processes."""
+  own = int(positions.mask.sum())
+  # A process without examples has zeros alone, which weigh nothing.
+  rows = positions.features[: max(own, 1)]
+  rows = rows.reshape(-1, rows.shape[-1])
+  each = np.stack([rows.mean(0), rows.std(0)])[None]
+  means, deviations = np.moveaxis(np.float64(parallel.to_host(each)), 1, 0)
+  weights = parallel.to_host(np.asarray([own]))
+  mean = np.average(means, 0, weights)
+  variance = np.average(deviations**2 + (means - mean[None]) ** 2, 0, weights)
+  return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+
+def _number(positions: Positions) -> int:
+  """Returns how many positions all processes have."""
+  return int(_summed(positions.mask.sum())) * positions.features.shape[1]
+
+
+def _summed(own: np.ndarray) -> np.ndarray:
+  """Returns the sum of all processes' arrays."""
+  return parallel.to_host(np.asarray(own)[None]).sum(0)

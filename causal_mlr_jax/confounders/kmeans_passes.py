@@ -21,11 +21,6 @@ from jax.sharding import Mesh
 from causal_mlr_jax.core.parallel import AXIS, REPLICATED, SHARDED, pmapped
 from causal_mlr_jax.core.types import Array
 
-# Numbers (not bytes) of a chunk's rows and distances: on a CPU about its
-# cache, elsewhere enough work to hide the start of each kernel.
-CHUNK_SIZE_CPU = 1 << 22
-CHUNK_SIZE = 1 << 26
-
 
 class Passes(NamedTuple):
   """The compiled passes over rows [M, C] and weights [M], both sharded.
@@ -49,13 +44,6 @@ class Passes(NamedTuple):
   assign: Callable[..., Array]
 
 
-def default_chunk_rows(mesh: Mesh, channels: int, clusters: int) -> int:
-  """Returns how many rows [C] a device handles at a time for K clusters."""
-  on_cpu = mesh.devices.flat[0].platform == "cpu"
-  size = CHUNK_SIZE_CPU if on_cpu else CHUNK_SIZE
-  return max(1, size // (2 * channels + clusters))
-
-
 @functools.lru_cache(maxsize=16)
 def compiled(mesh: Mesh, chunk_rows: int) -> Passes:
   """Returns the passes for a mesh; the same ones when asked again.
@@ -75,7 +63,7 @@ def compiled(mesh: Mesh, chunk_rows: int) -> Passes:
     seed=mapped(_seed, rows, rows, whole, whole),
     step=mapped(_step, rows, rows, whole),
     reseed=mapped(_reseed, rows, rows, whole, whole),
-    assign=mapped(_assign, rows, whole, out=rows),
+    assign=mapped(nearest_centre, rows, whole, out=rows),
   )
 
 
@@ -249,7 +237,16 @@ def _reseed(
   return centres_KC, least
 
 
-def _assign(rows_MC: Array, centres_KC: Array, *, chunk_rows: int) -> Array:
+def nearest_centre(
+  rows_MC: Array, centres_KC: Array, *, chunk_rows: int
+) -> Array:
+  """Returns the index [M] of the nearest centre of one device's rows.
+
+  Args:
+    rows_MC: the rows.
+    centres_KC: the centres; of those at equal distance the first one wins.
+    chunk_rows: rows that are handled at a time.
+  """
   return _own_centre(rows_MC, centres_KC, chunk_rows)[0]
 
 

@@ -1,4 +1,4 @@
-"""Feature rows on their way to the devices."""
+"""Feature rows on their way to the devices, and through them in chunks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from jax.sharding import Mesh, NamedSharding
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import SHARDED
 from causal_mlr_jax.core.types import Array
+
+# Numbers (not bytes) of a chunk's rows and distances: on a CPU about its
+# cache, elsewhere enough work to hide the start of each kernel.
+CHUNK_SIZE_CPU = 1 << 22
+CHUNK_SIZE = 1 << 26
+
+
+def default_chunk_rows(mesh: Mesh, channels: int, clusters: int) -> int:
+  """Returns how many rows [C] a device handles at a time for K clusters."""
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  size = CHUNK_SIZE_CPU if on_cpu else CHUNK_SIZE
+  return max(1, size // (2 * channels + clusters))
 
 
 def place(

@@ -180,6 +180,22 @@ def to_host(tree: Tree) -> Tree:
   return multihost_utils.process_allgather(tree, tiled=True)
 
 
+def own_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
+  """Returns what this process holds of a sharded array, on the host.
+
+  Args:
+    array: [B, ...], split over the devices along its first axis.
+    mesh: from `make_mesh`.
+  """
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    array = multihost_utils.global_array_to_host_local_array(
+      array, mesh, SHARDED
+    )
+  return np.asarray(array)
+
+
 @contextlib.contextmanager
 def together() -> Iterator[None]:
   """Waits after the block for all processes, and ends all where one failed.

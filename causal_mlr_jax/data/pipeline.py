@@ -85,7 +85,10 @@ def evaluation_batches(
   batch_size: int,
   extras: Mapping[str, Extra] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Iterates once over a split, in order, the last batch padded.
+  """Iterates once over a split, in order, the end padded.
+
+  Each process reads a block of the split: the first one its beginning, the
+  last one what is left. All have as many batches.
 
   Args:
     dataset: a prepared data set.
@@ -100,11 +103,10 @@ def evaluation_batches(
   """
   load = _evaluation_example(dataset, split, preprocess, extras)
   processes, process = jax.process_count(), jax.process_index()
-  padded = num_evaluation_batches(dataset, split, batch_size) * batch_size
   size = batch_size // processes
+  block = num_evaluation_batches(dataset, split, batch_size) * size
   return iter(
-    grain.MapDataset.range(padded)
-    .slice(slice(process, None, processes))
+    grain.MapDataset.range(process * block, (process + 1) * block)
     .map(load)
     .batch(size, drop_remainder=True)
     .to_iter_dataset(dataset.reading.options(size * load(0)["image"].nbytes))

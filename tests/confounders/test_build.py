@@ -112,6 +112,7 @@ def test_label_prototypes_are_means_of_the_images_that_have_the_label():
   positions = Positions(
     rng.normal(size=(6, 3, 4)).astype(np.float32),
     np.array([[1, 0], [1, 1], [0, 1], [0, 1], [1, 0], [0, 1]], np.float32),
+    np.ones(6, np.float32),
   )
   fitted = fit("label", positions)
   pooled = positions.features.mean(1)
@@ -128,7 +129,8 @@ def test_random_confounders_match_the_features_mean_and_deviation():
   rng = np.random.default_rng(0)
   scale = np.array([1.0, 10.0], np.float32)
   values = 5 + scale * rng.normal(size=(500, 4, 2)).astype(np.float32)
-  fitted = fit("random", Positions(values, np.ones((500, 1))), num=4000)
+  labels, mask = np.ones((500, 1), np.float32), np.ones(500, np.float32)
+  fitted = fit("random", Positions(values, labels, mask), num=4000)
   np.testing.assert_allclose(fitted.centres.mean(0), 5, atol=0.7)
   np.testing.assert_allclose(fitted.centres.std(0), scale, rtol=0.1)
 
@@ -156,9 +158,10 @@ def extract(dataset, max_positions, batch_size=48, layer="final"):
     layer,
     32,
   )
+  count = min(features.map_size(network), max_positions // 96)
   batches = pipeline.evaluation_batches(dataset, "train", "decode", batch_size)
   mesh = parallel.make_mesh()
-  return features.extract(network, batches, 96, max_positions, 0, mesh)
+  return features.extract(network, batches, 96, count, 0, mesh)
 
 
 def test_sampled_positions_are_positions_and_do_not_depend_on_the_batch(

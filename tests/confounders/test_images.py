@@ -10,7 +10,7 @@ from causal_mlr_jax.confounders.images import Images, Split
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
-from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.data import pipeline, preprocess
 from tests import small
 from tests.confounders.test_build import run_of, section
 
@@ -97,20 +97,16 @@ def test_shares_are_of_the_training_images(
   share = built.context_share
   assert share.shape == (len(dataset.source("train")), 5)
   np.testing.assert_allclose(share.sum(1), 1, atol=1e-5)
-  # P(c) is of the images clustered.
+  # P(c) is of the positions clustered: not all, or of other images.
   same = np.allclose(share.mean(0), built.confounders.prior_K, atol=1e-5)
-  assert same == (data == "source")
-  # An image has a whole number of its drawn positions in each cluster; of
-  # both sets together fewer are drawn from each image.
-  if max_positions < 10**6:
-    more = len(dataset.source("test_shifted")) if data == "both" else 0
-    counts = share * (max_positions // (96 + more))
-    np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+  assert same == (data == "source" and max_positions == 10**6)
+  counts = share * 64  # all positions of a map, drawn or not
+  np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
 
 
 def test_the_positions_of_both_are_those_of_the_parts(dataset):
-  parts = [Split(images.unlabelled(dataset), s) for s in ("train", "test[:50]")]
-  found = list(images.batches(parts, "decode", 48))
+  parts = images.joined([Split(dataset, s) for s in ("train", "test[:50]")])
+  found = list(pipeline.evaluation_batches(*parts, "decode", 48))
   index = np.concatenate([batch["index"] for batch in found])
   mask = np.concatenate([batch["mask"] for batch in found])
   np.testing.assert_array_equal(index[mask > 0], np.arange(96 + 50))
