@@ -23,6 +23,8 @@ Resize = Callable[[np.ndarray, int, int], np.ndarray]
 _KEPT = 1 << 24
 # Scales so near to 1 that smoothing would change next to nothing.
 SHARP = 1.05
+# Scales beyond which Pillow is as fast: the filter grows with the scale.
+STRONG = 6
 
 # The threads of the pipeline keep all cores busy; more of them would wait.
 cv2.setNumThreads(1)
@@ -163,6 +165,10 @@ def sampled(
   right = math.ceil(box.left + box.width) + room
   image = image[top:bottom, left:right]
   down, across = box.height / height, box.width / width
+  if max(down, across) > STRONG:
+    part = Box(box.top - top, box.left - left, box.height, box.width)
+    found = _by_pillow(image, part, height, width)
+    return cv2.flip(found, 1) if mirrored else found
   if max(down, across) > SHARP:
     image = _smoothed(image, down, across)
   found = scratch("mirror", height, width) if mirrored else None
@@ -183,6 +189,19 @@ def sampled(
       borderMode=cv2.BORDER_REPLICATE,
     )
   return cv2.flip(found, 1) if mirrored else found
+
+
+def _by_pillow(
+  image: np.ndarray, box: Box, height: int, width: int
+) -> np.ndarray:
+  edges = (
+    box.left,
+    box.top,
+    min(box.left + box.width, image.shape[1]),  # rounding may lie beyond
+    min(box.top + box.height, image.shape[0]),
+  )
+  size, sampling = (width, height), Image.Resampling.BILINEAR
+  return np.asarray(Image.fromarray(image).resize(size, sampling, edges))
 
 
 def _smoothed(image: np.ndarray, down: float, across: float) -> np.ndarray:

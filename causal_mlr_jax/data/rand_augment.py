@@ -145,7 +145,9 @@ def _sharpness(
   smooth = cv2.filter2D(pixels, -1, SMOOTH)
   # Pillow leaves the border as it is.
   smooth[[0, -1]], smooth[:, [0, -1]] = pixels[[0, -1]], pixels[:, [0, -1]]
-  return Image.fromarray(cv2.addWeighted(pixels, factor, smooth, 1 - factor, 0))
+  # OpenCV rounds to the nearest, Pillow down.
+  blended = cv2.addWeighted(pixels, factor, smooth, 1 - factor, -0.499)
+  return Image.fromarray(blended)
 
 
 def _rotate(

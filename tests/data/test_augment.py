@@ -224,6 +224,7 @@ def test_sharpness_is_that_of_pillow_to_one_grey_level():
     rng = np.random.default_rng(seed)
     found = np.asarray(rand_augment.TRANSFORMS["sharpness"](image, 1.0, rng))
     assert np.abs(found - expected).max() <= 1
+    assert abs((found - expected).mean()) < 0.05  # neither brighter nor darker
 
 
 @pytest.mark.parametrize("strength", [1 / 9, 1.0])

@@ -9,7 +9,7 @@ from PIL import Image
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import decode, preprocess
 from causal_mlr_jax.data.emoji import package_file
-from causal_mlr_jax.data.image_ops import Box, resampled, resized
+from causal_mlr_jax.data.image_ops import Box, resampled, resized, sampled
 
 FLOWER = ("sklearn", "datasets/images/flower.jpg")
 ASTRONAUT = ("skimage", "data/astronaut.png")
@@ -139,6 +139,19 @@ def test_resizing_in_training_is_near_that_of_pillow(name, height, width):
   )
   assert found.shape == (height, width, 3)
   assert np.abs(found - expected).mean() < 0.8
+
+
+def test_shrinking_strongly_is_as_fast_as_pillow_and_its_pixels():
+  # Of a filter as wide as the scale, these would take a minute.
+  for height, width in ((20, 40_000), (40_000, 20), (3000, 40)):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3))
+    image = image.astype(np.uint8)
+    expected = resized(image, 16, 16)
+    np.testing.assert_array_equal(resampled(image, 16, 16), expected)
+    box = Box(0.25, 0.5, height - 1.5, width - 0.5)
+    found = sampled(image, box, 16, 16, mirrored=True)
+    apart = np.abs(found[:, ::-1].astype(int) - expected).mean()
+    assert apart < 20  # noise, a part of a pixel aside
 
 
 def test_training_alone_resizes_by_the_fast_filter():
