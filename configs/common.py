@@ -210,7 +210,10 @@ def confounders() -> ml_collections.ConfigDict:
       "early_layer": "stage2",  # the same for kind 'early'
       "image_size": 224,  # images are resized to it on the device
       "batch_size": 128,  # of feature extraction, global
-      "max_positions": 500_000,  # of all images together, drawn at random
+      # What centres and P(c) are of at most, of all images together: above
+      # it, as many positions of each map are drawn at random. The shares in
+      # each training image, and prototypes of labels, are of all positions.
+      "max_positions": 500_000,
       "max_iterations": 50,  # of Lloyd's algorithm
       "tolerance": 1e-4,  # relative drop of inertia that ends it
       "seed": 0,

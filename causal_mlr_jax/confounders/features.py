@@ -187,8 +187,7 @@ def _of_each(
       kept.labels[done : done + own] = host_batch["labels"][:own]
       kept.mask[done : done + own] = 1
       done += own
-      # The others' images, nearly as many, count with these.
-      bar.advance(min(own * jax.process_count(), size))
+      bar.advance(int(parallel.to_host(batch["mask"]).sum()))
   return kept
 
 
