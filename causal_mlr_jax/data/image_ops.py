@@ -167,8 +167,7 @@ def sampled(
   down, across = box.height / height, box.width / width
   if max(down, across) > STRONG:
     part = Box(box.top - top, box.left - left, box.height, box.width)
-    found = _by_pillow(image, part, height, width)
-    return cv2.flip(found, 1) if mirrored else found
+    return _by_pillow(image, part, height, width, mirrored)
   if max(down, across) > SHARP:
     image = _smoothed(image, down, across)
   found = scratch("mirror", height, width) if mirrored else None
@@ -192,7 +191,7 @@ def sampled(
 
 
 def _by_pillow(
-  image: np.ndarray, box: Box, height: int, width: int
+  image: np.ndarray, box: Box, height: int, width: int, mirrored: bool
 ) -> np.ndarray:
   edges = (
     box.left,
@@ -201,7 +200,8 @@ def _by_pillow(
     min(box.top + box.height, image.shape[0]),
   )
   size, sampling = (width, height), Image.Resampling.BILINEAR
-  return np.asarray(Image.fromarray(image).resize(size, sampling, edges))
+  found = np.asarray(Image.fromarray(image).resize(size, sampling, edges))
+  return cv2.flip(found, 1) if mirrored else found
 
 
 def _smoothed(image: np.ndarray, down: float, across: float) -> np.ndarray:
