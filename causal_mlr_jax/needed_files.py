@@ -45,7 +45,8 @@ def check(
     for started, of in _starts(config, method, folder, mode)
     if not of.is_trained()
   ]
-  if mode in ("train", "confounders", "import", "prepare"):
+  begins = mode in ("train", "import", "prepare") and not folder.is_trained()
+  if begins or mode == "confounders":
     weights.append(lambda: side_inputs.check_files(config, method))
   if mode != "prepare":
     errors.check_all((*checks, *weights))

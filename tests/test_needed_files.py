@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from causal_mlr_jax import run
+from causal_mlr_jax import needed_files, run
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.weights import imagenet, started_from
+from causal_mlr_jax.workdir import Workdir
 from configs import coco, coco_stuff, coco_to_nus, deepfashion, nus_wide
 from tests import small
 from tests.test_official import make_config
@@ -100,6 +102,23 @@ def test_the_file_is_found_where_it_is_kept(place, tmp_path):
   (folder / RESNET101.name).write_bytes(b"weights")
   found = imagenet.find(section, "backbone.pretrained")
   assert found.read_bytes() == b"weights"
+
+
+def test_a_training_that_was_begun_needs_no_files_any_more(tmp_path):
+  config = small.config(
+    "ml_gcn",
+    tmp_path / "data",
+    **{
+      "side_inputs.glove": str(tmp_path / "gone.txt"),
+      "backbone.pretrained": str(tmp_path / "gone.pth"),
+    },
+  )
+  method = model_lib.find_method("ml_gcn")
+  folder = Workdir(str(tmp_path / "run"))
+  with pytest.raises(UserError, match=r"(?s)gone\.pth.*gone\.txt"):
+    needed_files.check(config, method, folder, "train")
+  (folder.checkpoints / "4").mkdir(parents=True)
+  needed_files.check(config, method, folder, "train")
 
 
 def test_what_clusters_must_be_said(tmp_path):
