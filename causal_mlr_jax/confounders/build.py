@@ -38,9 +38,11 @@ class Built(NamedTuple):
   """Confounders as they lie on disk.
 
   Attributes:
-    confounders: centres [K, C] and prior [K], numpy.
-    context_share: [examples, K], share of each confounder in each example of
-      the training split, whatever images the confounders were made from.
+    confounders: centres [K, C] and prior [K], numpy; those of clusters are
+      of the positions clustered, which may be a sample.
+    context_share: [examples, K], share of each confounder in all positions of
+      each example of the training split, whatever images the confounders were
+      made from.
     provenance: what they were made from and how, JSON-able.
   """
 
@@ -199,9 +201,9 @@ def _taken_from(config: ml_collections.ConfigDict, size: int) -> dict[str, Any]:
     drawn = of  # by the means of the maps
   if drawn < of:
     progress.say(
-      f"confounders: centres and P(c) are of {drawn} of {of} positions of each "
-      f"image (confounders.max_positions = {config.max_positions:,} in all); "
-      "the shares in each training image are of all positions"
+      f"confounders: fitted to {drawn} of {of} positions of each image "
+      f"(confounders.max_positions = {config.max_positions:,} in all); the "
+      "shares in each training image are of all positions"
     )
   return {
     "positions_per_image": drawn,

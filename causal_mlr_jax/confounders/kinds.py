@@ -121,6 +121,7 @@ def _kmeans(
     (counts / counts.sum()).astype(np.float32),
     {
       "positions": _number(positions),
+      "prior_of": "the positions clustered",
       "inertia": float(result.inertia),
       "iterations": int(result.iterations),
       "smallest_cluster": int(counts.min()),

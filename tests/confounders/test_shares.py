@@ -69,7 +69,7 @@ def test_what_was_sampled_is_said(dataset, tmp_path, capsys):
   sample = {"max_positions": 96 * SAMPLED}
   found, said = told("some", **sample)
   assert found == [SAMPLED, 64, "all positions"]
-  assert "7 of 64 positions of each image" in said
+  assert "fitted to 7 of 64 positions of each image" in said
   assert told("early", kind="early", **sample)[0][:2] == [SAMPLED, 256]
   for name, overrides in (("all", {}), ("label", {"kind": "label"} | sample)):
     found, said = told(name, **overrides)
