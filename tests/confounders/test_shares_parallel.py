@@ -53,9 +53,8 @@ def run_in_two_processes(code):
   finish(start_each(command, slurm(processes=2, devices=4)))
 
 
-@pytest.mark.parametrize(
-  "of", ["both", pytest.param("source", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["both", "source"])
 def test_devices_and_processes_change_nothing(of, tmp_path):
   small.dataset(tmp_path / "data")
 
