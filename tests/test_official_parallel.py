@@ -85,9 +85,7 @@ def evaluate_again(workdir, out):
     )
     found |= {f"{name} scores": scores, f"{name} labels": labels}
   np.savez(f"{out}-{jax.process_index()}.npz", **found)
-  target = (
-    transfer.prepare(context) if transfer.is_set(context.config) else None
-  )
+  target = transfer.prepare(context, dataset)
   run.report(context, dataset, target, inputs, parts)
 
 
