@@ -117,7 +117,7 @@ def initial_state(
     if started_from.reads_pretrained(config):
       variables = initial.with_pretrained_backbone(config.backbone, variables)
     return init_from.initialise(
-      config, inputs.initialise(variables), dataset.labels, inputs.side
+      config, inputs.initialise(variables), dataset.labels, parts.side
     )
 
   state = setup.initial_state(parts, initialise, context.mesh)

@@ -30,6 +30,7 @@ class Parts(NamedTuple):
     optimizer: optax's.
     plan: steps in all, and between validations and logs.
     init: returns the model's random initial variables.
+    side: the method's side inputs, those of a few examples among them.
   """
 
   model: model_lib.Model
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
   optimizer: optax.GradientTransformation
   plan: loop.Plan
   init: Callable[[], Tree]
+  side: Side
 
 
 def make_parts(
@@ -76,7 +78,7 @@ def make_parts(
     config.train, schedule, variables["params"], plan.total
   )
   shapes = jax.eval_shape(lambda v: step.create_state(v, tx), variables)
-  return Parts(model, shapes, tx, plan, init)
+  return Parts(model, shapes, tx, plan, init, side)
 
 
 def initial_state(

@@ -101,6 +101,26 @@ def test_a_run_is_taken_over(trained, data_dir, tmp_path):
   assert score(config, tmp_path)["metrics"] == want["metrics"]
 
 
+def test_labels_of_a_method_with_inputs_of_each_example_are_reordered(
+  data_dir, tmp_path, labels
+):
+  first, other = tmp_path / "first", tmp_path / "other"
+  options = SHORT | {"train.epochs": 0.25}
+  run.run(small.config("c_tran", data_dir, **options), str(first), "train")
+  options |= {"init_from": str(first), "init_label_order": "alphabetical"}
+  run.run(small.config("c_tran", data_dir, **options), str(other), "import")
+
+  def rows(folder, field):
+    checkpoints = Checkpoints(folder / "checkpoints")
+    found = checkpoints.read(checkpoints.best_step, [field])[field]
+    return found["head"]["label_embedding"]
+
+  order = [sorted(labels).index(label) for label in labels]
+  np.testing.assert_array_equal(
+    rows(other, "params"), rows(first, "ema_params")[order]
+  )
+
+
 def test_only_the_backbone_of_a_run_or_a_file(
   trained, labels, data_dir, tmp_path
 ):
