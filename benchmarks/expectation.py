@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from causal_mlr_jax.core.types import Array, Tree
-from causal_mlr_jax.nn.causal_head import CausalHead
+from causal_mlr_jax.nn.causal.causal_head import CausalHead
 
 BATCH, LABELS, DIM, CONFOUNDERS, HEADS = 8, 171, 512, 80, 4
 _REPEATS = flags.DEFINE_integer("repeats", 15, "timed calls of fast programs")

@@ -38,8 +38,8 @@ from PIL import Image
 
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.emoji import package_file
-from causal_mlr_jax.data.reading import Reading
+from causal_mlr_jax.data.emoji.drawing import package_file
+from causal_mlr_jax.data.read_options import Reading
 
 SIZES = (224, 448)
 WIDTH, HEIGHT, QUALITY = 640, 480, 90

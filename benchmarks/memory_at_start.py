@@ -31,7 +31,7 @@ from absl import app, flags
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import Preempted
 from causal_mlr_jax.training import loop
-from causal_mlr_jax.training.writer import Writer
+from causal_mlr_jax.training.metrics_writer import Writer
 from configs import choices, context_emoji
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "of the part; for this script")

@@ -31,8 +31,13 @@ from absl import app
 from PIL import Image, ImageEnhance
 
 from benchmarks.input_pipeline import InMemory, photographs
-from causal_mlr_jax.data import augment, pipeline, preprocess, rand_augment
+from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.preprocess import (
+  crops_and_cutout,
+  op_string,
+  rand_augment,
+)
 from configs import coco, recipes
 
 ROUNDS, IMAGES, BATCH = 9, 64, 16
@@ -74,7 +79,7 @@ def _pillow_op(name: str, args: list) -> Callable:
   if name == "multi_scale_crop":
     return lambda image, rng: _pillow_multi_scale(image, args[0], rng)
   # Crops and holes, which Pillow would copy no faster.
-  op = preprocess.OPS[name](*args)
+  op = op_string.OPS[name](*args)
   return lambda image, rng: Image.fromarray(op(np.asarray(image), rng))
 
 
@@ -104,7 +109,9 @@ def _pillow_multi_scale(
 ) -> Image.Image:
   side = min(image.size)
   w, h = (int(side * rng.choice((1, 0.875, 0.75, 0.66, 0.5))) for _ in "wh")
-  down, right = augment.OFFSETS[rng.integers(len(augment.OFFSETS))]
+  down, right = crops_and_cutout.OFFSETS[
+    rng.integers(len(crops_and_cutout.OFFSETS))
+  ]
   top = down * ((image.height - h) // 4)
   left = right * ((image.width - w) // 4)
   image = image.crop((left, top, left + w, top + h))
@@ -150,7 +157,7 @@ def main(_: list[str]) -> None:
   cores = len(os.sched_getaffinity(0))
   rows = []
   for text, names in methods.items():
-    programs = {"ours": preprocess.parse(text), "pillow": reference(text)}
+    programs = {"ours": op_string.parse(text), "pillow": reference(text)}
     found = {k: statistics.median(v) for k, v in rates(programs).items()}
     one, all_ = (pipeline_rate(text, threads) for threads in (1, cores))
     rows.append(

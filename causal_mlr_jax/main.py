@@ -32,7 +32,7 @@ _MODE = flags.DEFINE_enum(
   "mode",
   "train",
   list(MODES),
-  " ".join(f"{name}: {what}." for name, what in MODES.items()),
+  " ".join(f"{name}: {mode.does}." for name, mode in MODES.items()),
 )
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",

@@ -1,20 +1,42 @@
-"""What the program does, by name."""
+"""What the program does, by name; `run.py` holds a function for each."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
-MODES = MappingProxyType(
+
+class Mode(NamedTuple):
+  """What is known of a mode before anything is read.
+
+  Attributes:
+    does: in words, for --help.
+    on_a_run: it works on a trained run: nothing is prepared or trained, and
+      the data and side inputs are those that the run was trained with.
+  """
+
+  does: str
+  on_a_run: bool = False
+
+
+MODES: Mapping[str, Mode] = MappingProxyType(
   {
-    "train": "everything: prepare data and confounders, train, evaluate, "
-    "report",
-    "prepare": "check and convert the data set, and stop",
-    "audit": "find the labels that lean on a context, and stop",
-    "confounders": "prepare data and confounders, and stop",
-    "import": "make a checkpoint of the weights in --config.init_from, and "
-    "stop",
-    "evaluate": "score the best checkpoint of the workdir and report",
-    "effects": "measure which labels raise which others, and what scores lean "
-    "on",
+    "train": Mode(
+      "everything: prepare data and confounders, train, evaluate, report"
+    ),
+    "prepare": Mode("check and convert the data set, and stop"),
+    "audit": Mode("find the labels that lean on a context, and stop"),
+    "confounders": Mode("prepare data and confounders, and stop"),
+    "import": Mode(
+      "make a checkpoint of the weights in --config.init_from, and stop"
+    ),
+    "evaluate": Mode(
+      "score the best checkpoint of the workdir and report", on_a_run=True
+    ),
+    "effects": Mode(
+      "measure which labels raise which others, and what scores lean on",
+      on_a_run=True,
+    ),
   }
 )
-# They work on a trained run: of data and side inputs, they need the same.
-ON_A_RUN = ("evaluate", "effects")

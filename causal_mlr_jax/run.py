@@ -1,47 +1,42 @@
-"""The story: prepare data, side inputs, train, evaluate, report."""
+"""The story of a run: check everything, then do what the mode says.
+
+Each mode is two short functions below, what it needs and what it does, built
+of the stages in `stages/` and of the studies in `studies/`.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import ml_collections
-from jax.sharding import Mesh
 
-from causal_mlr_jax import (
-  audit,
-  confounder_inputs,
-  effects,
+from causal_mlr_jax.core import lookup, parallel, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.modes import MODES
+from causal_mlr_jax.stages import (
+  config_check,
+  confounders,
+  data,
   first_stage,
-  needed_files,
+  model,
+  required_files,
   side_inputs,
-  stages,
+  training,
   transfer,
 )
-from causal_mlr_jax.context import Context
-from causal_mlr_jax.core import files, lookup, parallel, progress
-from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import preprocess, reading
-from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.side_inputs import known_label_state
-from causal_mlr_jax.evaluation.metrics import HEADLINES
-from causal_mlr_jax.modes import MODES, ON_A_RUN
-from causal_mlr_jax.reports import summary
-from causal_mlr_jax.training import model as model_lib
-from causal_mlr_jax.training import optimizer, setup
-from causal_mlr_jax.training.checkpoint import Checkpoints
-from causal_mlr_jax.training.criterion import make_criterion
+from causal_mlr_jax.stages.experiment import Experiment, SideInputs
+from causal_mlr_jax.stages.report import report
+from causal_mlr_jax.studies import audit, effects
+from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.weights import init_from
-from causal_mlr_jax.workdir import Workdir, as_json
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
+from causal_mlr_jax.workdir import Workdir
 
 
 def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
-  """Runs the stages of a mode, reusing what an earlier run has done.
+  """Runs a mode, reusing what an earlier run has done.
 
   Args:
     config: see `configs/common.py`.
@@ -58,188 +53,177 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   mesh = parallel.make_mesh()
   folder = Workdir(workdir)
   with parallel.together():
-    method = check(config, mesh)
-    check_mode(config, method, folder, mode)
-    needed_files.check(config, method, folder, mode)
+    method = config_check.check(config, mesh)
+    audit.check(config)
+    effects.check(config)
+    ACTIONS[mode].check(config, method, folder)
     config = init_from.with_variant(config, folder.config)
   folder.check(config)
   with folder.locked():
-    context = Context(config, folder, mesh, method, {})
-    needs = "evaluate" if mode in ON_A_RUN else mode
-    dataset = stages.prepare_data(context, needs)
-    target = transfer.prepare(context, dataset)
-    if mode == "prepare":
-      show_data(config, dataset)
-      return
-    if mode == "audit":
-      folder.check_data(dataset)
-      audit.run(context, dataset)
-      return
-    if mode == "confounders":
-      side_inputs.prepare_confounders(context, dataset, mode)
-      progress.say(f"confounders: {folder.confounders}")
-      return
-    begin(context, dataset)
-    inputs = side_inputs.prepare(context, dataset, needs)
-    parts = stages.make_parts(context, dataset, inputs)
-    no_report = {"import": import_weights, "effects": effects.run}
-    if mode in no_report:
-      no_report[mode](context, dataset, inputs, parts)
-      return
-    if mode == "train":
-      stages.train(context, dataset, inputs, parts)
-    report(context, dataset, target, inputs, parts)
-  if jax.process_index() == 0:
-    summary.show(folder.report / "report.json")
+    reuse_only = MODES[mode].on_a_run
+    experiment = Experiment(config, folder, mesh, method, {}, reuse_only)
+    ACTIONS[mode].do(experiment)
 
 
-def begin(context: Context, dataset: Dataset) -> None:
-  """Writes into the workdir what it is a run of, after the last check.
+def train(experiment: Experiment) -> None:
+  """Prepares what is missing, trains, evaluates and reports."""
+  dataset, target = _data(experiment)
+  inputs, learner = _model(experiment, dataset, may_train=True)
+  training.train(experiment, dataset, inputs, learner)
+  report(experiment, dataset, inputs, learner, target)
 
-  Raises:
-    UserError: it is one on other data, or `init_from` does not fit.
-  """
-  config, folder = context.config, context.workdir
+
+def prepare(experiment: Experiment) -> None:
+  """Checks and converts the data set, and says what it holds."""
+  dataset, _ = _data(experiment)
+  data.show(experiment, dataset)
+
+
+def find_contexts(experiment: Experiment) -> None:
+  """Finds the labels that lean on a context."""
+  dataset, _ = _data(experiment)
+  experiment.workdir.check_data(dataset)
+  audit.run(experiment, dataset)
+
+
+def make_confounders(experiment: Experiment) -> None:
+  """Prepares the data and the confounders."""
+  dataset, _ = _data(experiment)
+  confounders.prepare(experiment, dataset)
+  progress.say(f"confounders: {experiment.workdir.confounders}")
+
+
+def import_weights(experiment: Experiment) -> None:
+  """Makes a checkpoint of the weights in `init_from`."""
+  dataset, _ = _data(experiment)
+  inputs, learner = _model(experiment, dataset)
+  training.import_weights(experiment, dataset, inputs, learner)
+
+
+def evaluate(experiment: Experiment) -> None:
+  """Scores the best checkpoint and reports."""
+  dataset, target = _data(experiment)
+  inputs, learner = _model(experiment, dataset)
+  report(experiment, dataset, inputs, learner, target)
+
+
+def measure_effects(experiment: Experiment) -> None:
+  """Measures which labels raise which others, and what scores lean on."""
+  dataset, _ = _data(experiment)
+  inputs, learner = _model(experiment, dataset)
+  effects.run(experiment, dataset, inputs, learner)
+
+
+def _data(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
+  """Returns the data set, and the other one to test on if there is one."""
+  dataset = data.prepare(experiment)
+  return dataset, transfer.prepare(experiment, dataset)
+
+
+def _model(
+  experiment: Experiment, dataset: Dataset, may_train: bool = False
+) -> tuple[SideInputs, Learner]:
+  """Begins the run in its folder, and returns side inputs and learner."""
+  config, folder = experiment.config, experiment.workdir
   with parallel.together():
     if not folder.is_trained():
       init_from.check(config, len(dataset.labels))
   folder.check_data(dataset)
   folder.save_config(config)
+  inputs = side_inputs.prepare(experiment, dataset, may_train)
+  return inputs, model.make_learner(experiment, dataset, inputs)
 
 
-def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
-  """Checks all names and sizes, and returns the method's module.
-
-  Raises:
-    UserError: the first thing that is wrong.
-  """
-  method = model_lib.find_method(config.method.name)
-  make_criterion(config.loss, config.train.batch_size, 1)
-  model = model_lib.make_model(config, num_labels=1)
-  # The shapes alone: a backbone names its wrong options here.
-  image = jnp.zeros((1, 64, 64, 3))
-  jax.eval_shape(
-    lambda key: model.backbone.init(key, image, train=False), jax.random.key(0)
-  )
-  preprocess.parse(config.data.preprocess_train)
-  preprocess.parse(config.data.preprocess_evaluate)
-  reading.from_config(config.data)
-  optimizer.check(config.train)
-  for section in ("train", "evaluate"):
-    size = config[section].batch_size
-    parallel.check_divides(f"{section}.batch_size", size, mesh)
-  if "confounders" in method.NEEDS:
-    confounder_inputs.check(config, mesh)
-  if "label_state" in method.NEEDS:
-    known_label_state(config.method.known_labels)
-  if hasattr(method, "first_stage"):
-    optimizer.check(first_stage.config_of(config).train)
-  if config.evaluate.metric not in HEADLINES:
-    raise lookup.unknown_name(
-      "evaluate.metric", config.evaluate.metric, HEADLINES
-    )
-  audit.check(config)
-  effects.check(config)
-  transfer.check(config)
-  init_from.check_names(config)
-  return method
-
-
-def check_mode(
+def _check_training(
   config: ml_collections.ConfigDict,
   method: ModuleType,
   folder: Workdir,
-  mode: str,
+  only_warn: bool = False,
 ) -> None:
-  """Checks that the mode has what it works on.
+  trainings = first_stage.trainings(config, method, folder)
+  begins = not folder.is_trained()
+  required_files.check(
+    config, trainings, method if begins else None, only_warn=only_warn
+  )
 
-  Raises:
-    UserError: it has not.
-  """
-  if mode == "confounders" and "confounders" not in method.NEEDS:
+
+def _check_prepare(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+) -> None:
+  _check_training(config, method, folder, only_warn=True)
+
+
+def _check_audit(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+) -> None:
+  del method  # the audit has one of its own
+  plain = (audit.config_of(config), folder.part(audit.FOLDER))
+  required_files.check(config, [plain])
+
+
+def _check_confounders(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+) -> None:
+  del folder
+  if "confounders" not in method.NEEDS:
     raise UserError(
       f"The method {config.method.name!r} needs no confounders, so "
       "--mode=confounders has nothing to make; --mode=train trains it."
     )
-  if mode in ON_A_RUN:
-    folder.need_checkpoint()
-  if mode == "effects":
-    effects.split_of(config)
-  if mode == "import":
-    if not config.init_from:
-      raise UserError(
-        "--mode=import needs the file to import: set --config.init_from=FILE."
-      )
-    if folder.is_trained():
-      raise UserError(
-        f"The workdir {folder.path} holds checkpoints already; set another "
-        "--workdir to import into."
-      )
+  required_files.check(config, method=method)
 
 
-def show_data(config: ml_collections.ConfigDict, dataset: Dataset) -> None:
-  """Says what the prepared data set holds."""
-  sizes = (f"{name} {len(x):,}" for name, x in dataset.sources.items())
-  progress.say(
-    f"data: {dataset.name} in {config.data.dir}: {len(dataset.labels)} labels, "
-    f"{len(dataset.biased_pairs)} biased pairs; images: {', '.join(sizes)}"
-  )
-  skipped = dataset.metadata.get("skipped", [])
-  if skipped:
-    progress.say(f"data: {len(skipped)} image(s) could not be read: {skipped}")
-
-
-def import_weights(
-  context: Context,
-  dataset: Dataset,
-  inputs: stages.SideInputs,
-  parts: setup.Parts,
+def _check_import(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
 ) -> None:
-  """Saves the initial state as a checkpoint, for --mode=evaluate."""
-  checkpoints = Checkpoints(context.workdir.checkpoints)
-  state = stages.initial_state(context, dataset, inputs, parts)
-  iterator = stages.train_batches(context, dataset, inputs)
-  checkpoints.save(0, state, iterator)
-  checkpoints.close()
-  progress.say(
-    f"imported {context.config.init_from} into {context.workdir.path}; "
-    "--mode=evaluate scores it, --mode=train goes on from it"
-  )
+  if not config.init_from:
+    raise UserError(
+      "--mode=import needs the file to import: set --config.init_from=FILE."
+    )
+  if folder.is_trained():
+    raise UserError(
+      f"The workdir {folder.path} holds checkpoints already; set another "
+      "--workdir to import into."
+    )
+  _check_training(config, method, folder)
 
 
-def report(
-  context: Context,
-  dataset: Dataset,
-  target: Dataset | None,
-  inputs: stages.SideInputs,
-  parts: setup.Parts,
+def _check_trained(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
 ) -> None:
-  """Scores the best checkpoint and writes report.json."""
-  step, metrics = stages.evaluate(context, dataset, inputs, parts)
-  if target is not None:
-    metrics |= transfer.evaluate(context, dataset, target, inputs, parts)
-  found = {
-    "metrics": metrics,
-    "seconds": context.seconds,
-    "config": as_json(context.config),
-    "seed": context.config.seed,
-    "step": step,
-    "steps": parts.plan.total,
-    "data": dataset.fingerprint,
-    "started_from": context.workdir.read_started_from(),
-    "side_inputs": inputs.provenance,
-    "versions": versions(),
-  }
-  with parallel.together():
-    if jax.process_index() == 0:
-      files.write_json(context.workdir.report / "report.json", found)
+  del method
+  folder.need_checkpoint()
+  required_files.check(config, prepared=True)
 
 
-def versions() -> dict[str, str]:
-  """Returns what the results were computed with."""
-  found = {name: importlib.metadata.version(name) for name in PACKAGES}
-  device = jax.devices()[0]
-  return found | {
-    "python": platform.python_version(),
-    "device": f"{jax.device_count()} x {device.device_kind}",
+def _check_effects(
+  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+) -> None:
+  folder.need_checkpoint()
+  effects.split_of(config)
+  _check_trained(config, method, folder)
+
+
+class Action(NamedTuple):
+  """What a mode needs, and what it does.
+
+  Attributes:
+    check: raises a `UserError` before anything is written.
+    do: all the rest.
+  """
+
+  check: Callable[[ml_collections.ConfigDict, ModuleType, Workdir], None]
+  do: Callable[[Experiment], None]
+
+
+ACTIONS: Mapping[str, Action] = MappingProxyType(
+  {
+    "train": Action(_check_training, train),
+    "prepare": Action(_check_prepare, prepare),
+    "audit": Action(_check_audit, find_contexts),
+    "confounders": Action(_check_confounders, make_confounders),
+    "import": Action(_check_import, import_weights),
+    "evaluate": Action(_check_trained, evaluate),
+    "effects": Action(_check_effects, measure_effects),
   }
+)

@@ -15,7 +15,7 @@ import jax
 import ml_collections
 from clu import parameter_overview
 
-from causal_mlr_jax.core import files, parallel, progress
+from causal_mlr_jax.core import atomic_files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
@@ -87,7 +87,7 @@ class Workdir:
   def read_started_from(self) -> Mapping[str, Any]:
     """Returns what the parts of the model started from."""
     if self.started_from.exists():
-      return files.read_json(self.started_from)
+      return atomic_files.read_json(self.started_from)
     return {"model": "not recorded: an earlier version began the training"}
 
   def is_trained(self) -> bool:
@@ -107,7 +107,7 @@ class Workdir:
     with parallel.together():
       if jax.process_index() == 0:
         try:
-          files.check_writable(self.path)
+          atomic_files.check_writable(self.path)
         except OSError as error:
           raise UserError(
             f"The workdir {self.path} cannot be written: {error.strerror}. Set "
@@ -118,7 +118,7 @@ class Workdir:
   def _check_config(self, config: ml_collections.ConfigDict) -> None:
     if not self.config.exists():
       return
-    found = files.read_json(self.config)
+    found = atomic_files.read_json(self.config)
     lines = differences(found, as_json(config))
     if lines:
       raise UserError(
@@ -158,7 +158,7 @@ class Workdir:
     """Writes the configuration, unless it is there."""
     with parallel.together():
       if jax.process_index() == 0 and not self.config.exists():
-        files.write_json(self.config, as_json(config))
+        atomic_files.write_json(self.config, as_json(config))
 
   def need_checkpoint(self) -> None:
     """Checks that there is a checkpoint.
@@ -188,13 +188,13 @@ class Workdir:
           "fingerprint": dataset.fingerprint,
           "labels": list(dataset.labels),
         }
-        files.write_json(self.data, known)
+        atomic_files.write_json(self.data, known)
     with parallel.together():
       self._compare_data(dataset)
 
   def _compare_data(self, dataset: Dataset) -> None:
     try:
-      found = files.read_json(self.data)["fingerprint"]
+      found = atomic_files.read_json(self.data)["fingerprint"]
     except FileNotFoundError as error:
       raise UserError(
         f"Process {jax.process_index()} does not find {self.data}, which the "
@@ -225,9 +225,9 @@ class Workdir:
       progress.say(f"model: {line}")
     with parallel.together():
       if jax.process_index() == 0:
-        files.write_json(self.started_from, dict(started_from))
+        atomic_files.write_json(self.started_from, dict(started_from))
         table = parameter_overview.get_parameter_overview(params)
-        with files.replacing(path) as file:
+        with atomic_files.replacing(path) as file:
           file.write("\n".join([*lines, "", table, ""]).encode())
 
 

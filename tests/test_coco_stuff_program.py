@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.data import official
+from tests.data.builders import official
 from tests.processes import ROOT, finish, read_losses, start, wait_until
 from tests.weights import torchvision_file
 

@@ -7,8 +7,8 @@ import pytest
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import preprocess
 from causal_mlr_jax.data.dataset import BUILDERS
+from causal_mlr_jax.data.preprocess import op_string
 from configs import choices, deepfashion, folder, nus_wide
 
 CONFIGS = (deepfashion, folder, nus_wide)
@@ -20,7 +20,7 @@ def test_every_method_has_a_configuration(module, method):
   config = module.get_config(method).lock()
   assert config.method.name == method
   for key in ("preprocess_train", "preprocess_evaluate"):
-    preprocess.parse(config.data[key])
+    op_string.parse(config.data[key])
   for split in ("train_split", "validation_split"):
     dataset_lib.parse_split(config.data[split])
 
@@ -58,7 +58,7 @@ def test_own_images_may_be_small():
   for config, size in ((full, 224), (light, 128)):
     assert config.confounders.image_size == size
     for key in ("preprocess_train", "preprocess_evaluate"):
-      op = preprocess.parse(config.data[key])
+      op = op_string.parse(config.data[key])
       assert op(data, np.random.default_rng(0)).shape == (size, size, 3)
   assert folder.get_config("q2l,full").eq_as_configdict(full)
   with pytest.raises(UserError, match="Did you mean 'light'"):

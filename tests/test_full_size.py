@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.data import official
+from tests.data.builders import official
 from tests.processes import finish, read_losses, start, wait_until
 from tests.weights import torchvision_file
 

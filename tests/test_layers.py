@@ -1,30 +1,40 @@
-"""Imports go down the layers, and files stay small."""
+"""Imports go down the layers, and files, functions and folders stay small."""
 
 import ast
 import pathlib
+import re
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "causal_mlr_jax"
-LAYERS = {
-  "core": 0,
-  "data": 1,
-  "nn": 1,
-  "backbones": 1,
-  "losses": 1,
-  "confounders": 2,
-  "methods": 2,
-  "training": 3,
-  "weights": 4,
-  "evaluation": 3,
-  "reports": 4,
-}
 FILES = sorted(PACKAGE.rglob("*.py"))
+# Flat lists of peers, of which each is found by its name.
+PEERS = ("methods", "data.builders", "weights.parity.cases")
+LARGEST_FOLDER = 16
+ROOT_MODULES = {"__init__", "main", "run", "modes", "workdir"}
 
 
-def imported_folders(path):
-  """The package's folders that a file imports, wherever it does."""
+def read_layers():
+  """The rows of the plan, from the roof to the ground."""
+  text = (ROOT / "docs" / "architecture.md").read_text()
+  rows = re.search(r"```layers\n(.*?)```", text, re.S)[1].splitlines()
+  return [row.split()[0] for row in rows]
+
+
+LAYERS = read_layers()
+
+
+def place(parts):
+  """The row of a module: its folder, or itself if it stands in the root."""
+  for size in range(len(parts), 0, -1):
+    if ".".join(parts[:size]) in LAYERS:
+      return ".".join(parts[:size])
+  raise AssertionError(f"{'.'.join(parts)} has no row in the plan")
+
+
+def imports(path):
+  """The modules of the package that a file imports, wherever it does."""
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.ImportFrom) and node.module:
       names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -35,23 +45,30 @@ def imported_folders(path):
     for name in names:
       parts = name.split(".")
       if parts[0] == "causal_mlr_jax" and len(parts) > 1:
-        yield parts[1]
+        yield parts[1:]
 
 
-def test_every_folder_has_a_layer():
-  folders = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
-  assert folders == LAYERS.keys()
+def test_the_plan_has_every_folder_and_the_modules_of_the_root():
+  folders = {
+    ".".join(p.parent.relative_to(PACKAGE).parts)
+    for p in PACKAGE.rglob("*.py")
+    if p.parent != PACKAGE
+  }
+  assert {p.stem for p in PACKAGE.glob("*.py")} == ROOT_MODULES
+  assert folders | (ROOT_MODULES - {"__init__"}) == set(LAYERS)
+  assert len(set(LAYERS)) == len(LAYERS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_go_down_the_layers(path):
-  folder = path.relative_to(PACKAGE).parts[0]
-  if folder not in LAYERS:
-    return  # main, run and workdir stand above all layers
-  for other in imported_folders(path):
-    assert other in LAYERS, f"imports {other}, which stands above the layers"
-    down = LAYERS[other] < LAYERS[folder]
-    assert down or other == folder or (other == "nn" and LAYERS[folder] >= 1)
+  parts = path.relative_to(PACKAGE).with_suffix("").parts
+  if parts == ("__init__",):
+    assert not list(imports(path))
+    return
+  own = place(parts)
+  for other in imports(path):
+    where = place(other)
+    assert LAYERS.index(own) <= LAYERS.index(where), f"imports {where}"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +82,18 @@ def test_files_are_small_and_functions_short(path):
   for node in ast.walk(ast.parse(text)):
     if isinstance(node, ast.FunctionDef):
       assert node.end_lineno - node.lineno < 52, node.name
+
+
+def test_folders_are_small():
+  for layer in LAYERS:
+    folder = PACKAGE.joinpath(*layer.split("."))
+    if layer not in PEERS and folder.is_dir():
+      assert len(list(folder.glob("*.py"))) <= LARGEST_FOLDER, layer
+
+
+def test_every_folder_says_what_it_is_for():
+  for path in PACKAGE.rglob("__init__.py"):
+    assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
 def test_no_hidden_defaults():

@@ -8,7 +8,7 @@ import pytest
 
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
-from tests.data import (
+from tests.data.builders import (
   official,
   official_deepfashion,
   official_nus_wide,

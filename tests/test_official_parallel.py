@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from causal_mlr_jax import run, side_inputs, stages, transfer
-from causal_mlr_jax.context import Context
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.data.preprocess import op_string
+from causal_mlr_jax.stages import data as data_stage
+from causal_mlr_jax.stages import (
+  evaluation,
+  model,
+  report,
+  side_inputs,
+  transfer,
+)
+from causal_mlr_jax.stages.experiment import Experiment
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import predict
 from causal_mlr_jax.workdir import Workdir
@@ -55,38 +62,42 @@ def open_run(workdir):
   config = ml_collections.ConfigDict(values).lock()
   mesh = parallel.make_mesh()
   method = model_lib.find_method(config.method.name)
-  context = Context(config, folder, mesh, method, {})
-  dataset = stages.prepare_data(context, "evaluate")
-  inputs = side_inputs.prepare(context, dataset, "evaluate")
-  parts = stages.make_parts(context, dataset, inputs)
-  _, variables = stages.best_variables(context, parts)
-  return context, dataset, inputs, parts, variables
+  experiment = Experiment(config, folder, mesh, method, {}, reuse_only=True)
+  dataset = data_stage.prepare(experiment)
+  inputs = side_inputs.prepare(experiment, dataset)
+  learner = model.make_learner(experiment, dataset, inputs)
+  _, variables = model.best_variables(experiment, learner)
+  return experiment, dataset, inputs, learner, variables
 
 
-def evaluation_splits(context, dataset):
+def evaluation_splits(experiment, dataset):
   """Yields (name, data set, split) of all that is evaluated."""
-  config = context.config
+  config = experiment.config
   for split in (config.data.validation_split, *config.data.test_splits):
     yield split, dataset, split
   if config.transfer.name:
-    target = stages.open_data(config.transfer, config.transfer.test_splits)
+    target = data_stage.open_dataset(
+      config.transfer, config.transfer.test_splits
+    )
     for split in config.transfer.test_splits:
       yield f"{target.name}:{split}", target, split
 
 
 def evaluate_again(workdir, out):
   """Scores a run's splits as the program does, and writes its report."""
-  context, dataset, inputs, parts, variables = open_run(workdir)
-  step = predict.make_predict_step(parts.model, context.method, context.mesh)
+  experiment, dataset, inputs, learner, variables = open_run(workdir)
+  step = predict.make_predict_step(
+    learner.model, experiment.method, experiment.mesh
+  )
   found = {}
-  for name, data, split in evaluation_splits(context, dataset):
-    scores, labels = stages.predictions(
-      context, data, split, step, variables, inputs
+  for name, data, split in evaluation_splits(experiment, dataset):
+    scores, labels = evaluation.predictions(
+      experiment, data, split, step, variables, inputs
     )
     found |= {f"{name} scores": scores, f"{name} labels": labels}
   np.savez(f"{out}-{jax.process_index()}.npz", **found)
-  target = transfer.prepare(context, dataset)
-  run.report(context, dataset, target, inputs, parts)
+  target = transfer.prepare(experiment, dataset)
+  report.report(experiment, dataset, inputs, learner, target)
 
 
 def expected(workdir):
@@ -94,15 +105,15 @@ def expected(workdir):
 
   All images of a split, in its order, go through the model at once.
   """
-  context, dataset, inputs, parts, variables = open_run(workdir)
-  op = preprocess.parse(context.config.data.preprocess_evaluate)
+  experiment, dataset, inputs, learner, variables = open_run(workdir)
+  op = op_string.parse(experiment.config.data.preprocess_evaluate)
   forward = jax.jit(
-    lambda v, images: context.method.scores(
-      parts.model.apply(v, images, inputs.side, train=False)
+    lambda v, images: experiment.method.scores(
+      learner.model.apply(v, images, inputs.shared, train=False)
     )
   )
   found = {}
-  for name, data, split in evaluation_splits(context, dataset):
+  for name, data, split in evaluation_splits(experiment, dataset):
     records = list(data.source(split))
     rng = np.random.default_rng(0)
     images = np.stack([op(record["image"], rng) for record in records])

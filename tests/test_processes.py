@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests import processes
-from tests.data import own_folder
+from tests.data.builders import own_folder
 from tests.processes import finish, read_losses, read_state, start, wait_until
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Cooccurrence
-from causal_mlr_jax.data import preprocess
+from causal_mlr_jax.data.preprocess import op_string
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import optimizer
 from causal_mlr_jax.training.criterion import make_criterion
@@ -40,7 +40,7 @@ def test_a_method_without_a_recipe_is_named(monkeypatch):
 def test_the_recipe_fits_the_model(name, make):
   config = make(name).lock()
   train, evaluate = (
-    preprocess.parse(config.data[f"preprocess_{kind}"])
+    op_string.parse(config.data[f"preprocess_{kind}"])
     for kind in ("train", "evaluate")
   )
   image = png(700, 500)
@@ -73,7 +73,7 @@ def first(config):
 
 
 def png(height, width):
-  from causal_mlr_jax.data.emoji import png
+  from causal_mlr_jax.data.emoji.drawing import png
 
   rng = np.random.default_rng(0)
   return png(rng.integers(0, 256, (height, width, 3), np.uint8))

@@ -14,7 +14,7 @@ from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import NonFiniteError, Preempted, UserError
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.checkpoint import Checkpoints
-from causal_mlr_jax.training.writer import Writer
+from causal_mlr_jax.training.metrics_writer import Writer
 from causal_mlr_jax.workdir import as_json
 from tests import small
 

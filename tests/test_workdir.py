@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.workdir import Workdir, as_json
@@ -74,7 +74,7 @@ def test_a_run_goes_on_with_other_threads_and_memory_for_reading(tmp_path):
   earlier = as_json(config)
   for key in ("threads", "cache_mib"):  # an earlier version has not these keys
     del earlier["data"][key]
-  files.write_json(folder.config, earlier)
+  atomic_files.write_json(folder.config, earlier)
   folder.check(config)
   config.data.update(threads=7, cache_mib=0)
   folder.check(config)

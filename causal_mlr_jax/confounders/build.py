@@ -13,8 +13,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from causal_mlr_jax import backbones
-from causal_mlr_jax.confounders import images as images_lib
-from causal_mlr_jax.confounders import kinds
+from causal_mlr_jax.confounders import centres as kinds
+from causal_mlr_jax.confounders import image_sets as images_lib
 from causal_mlr_jax.confounders.features import (
   Network,
   Positions,
@@ -22,8 +22,8 @@ from causal_mlr_jax.confounders.features import (
   map_size,
   shares,
 )
-from causal_mlr_jax.confounders.images import Images, Split
-from causal_mlr_jax.core import files, parallel, progress
+from causal_mlr_jax.confounders.image_sets import Images, Split
+from causal_mlr_jax.core import atomic_files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.lookup import unknown_name
@@ -148,13 +148,13 @@ def build(
   share = _shares(config, network, images, positions, fitted.centres, mesh)
   with parallel.together():
     if jax.process_index() == 0:
-      files.write_arrays(
+      atomic_files.write_arrays(
         directory / ARRAYS,
         centres=fitted.centres,
         share=fitted.share,
         context_share=share,
       )
-      files.write_json(directory / PROVENANCE, dict(provenance) | notes)
+      atomic_files.write_json(directory / PROVENANCE, dict(provenance) | notes)
 
 
 def _network(
@@ -260,8 +260,8 @@ def load(directory: pathlib.Path, prior: str) -> Built | None:
   """
   if not (directory / PROVENANCE).exists():
     return None
-  provenance = files.read_json(directory / PROVENANCE)
-  arrays = files.read_arrays(directory / ARRAYS)
+  provenance = atomic_files.read_json(directory / PROVENANCE)
+  arrays = atomic_files.read_arrays(directory / ARRAYS)
   share = arrays["share"]
   if prior == "uniform":
     share = np.full_like(share, 1 / len(share))
@@ -273,5 +273,5 @@ def load(directory: pathlib.Path, prior: str) -> Built | None:
 def copy(source: pathlib.Path, target: pathlib.Path) -> None:
   """Copies confounders to another folder, the provenance last."""
   for name in (ARRAYS, PROVENANCE):
-    with files.replacing(target / name) as file:
+    with atomic_files.replacing(target / name) as file:
       file.write((source / name).read_bytes())

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from causal_mlr_jax.confounders.feature_rows import default_chunk_rows
 from causal_mlr_jax.confounders.kmeans_passes import nearest_centre
-from causal_mlr_jax.confounders.rows import default_chunk_rows
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Batch, Tree

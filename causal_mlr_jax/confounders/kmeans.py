@@ -17,8 +17,8 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh, NamedSharding
 
+from causal_mlr_jax.confounders.feature_rows import default_chunk_rows, place
 from causal_mlr_jax.confounders.kmeans_passes import Passes, compiled
-from causal_mlr_jax.confounders.rows import default_chunk_rows, place
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import make_mesh, replicate
 from causal_mlr_jax.core.types import Array

@@ -16,8 +16,8 @@ import numpy as np
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
-from causal_mlr_jax.data import image_builder, tfds_format
-from causal_mlr_jax.data.reading import DEFAULT, Reading
+from causal_mlr_jax.data.convert import image_builder, tfds_files
+from causal_mlr_jax.data.read_options import DEFAULT, Reading
 
 BUILDERS = "causal_mlr_jax.data.builders"
 _BOUND = r"(\d+|\d\d?%|100%)?"
@@ -95,7 +95,7 @@ class Records(Sequence):
 
   def label_matrix(self) -> np.ndarray:
     """Returns all label vectors, uint8 [M, N]."""
-    path = tfds_format.labels_file(pathlib.Path(self._directory), self._split)
+    path = tfds_files.labels_file(pathlib.Path(self._directory), self._split)
     if not path.exists():
       return np.stack([self[i]["labels"] for i in range(len(self))])
     try:

@@ -16,13 +16,13 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import decoded
-from causal_mlr_jax.data import preprocess as preprocess_lib
+from causal_mlr_jax.data import decoded_cache
 from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.preprocess import op_string as preprocess_lib
 
 # A further entry of an example, from its index in the split, its labels [N]
 # and its random generator.
-Extra = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
+ExampleInput = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
 
 
 def train_batches(
@@ -31,7 +31,7 @@ def train_batches(
   preprocess: str,
   batch_size: int,
   seed: int,
-  extras: Mapping[str, Extra] | None = None,
+  example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> grain.DatasetIterator:
   """Returns an endless iterator of this process's part of the batches.
 
@@ -41,17 +41,17 @@ def train_batches(
     preprocess: see `preprocess`.
     batch_size: of the global batch; the processes must divide it.
     seed: of the order and of the augmentation.
-    extras: further entries of a batch by name, see `Extra`.
+    example_inputs: further entries of a batch by name, see `ExampleInput`.
 
   Returns:
     An iterator with `get_state` and `set_state` over dicts `image` uint8
-    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and the extras.
+    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and these.
   """
   source, reading = dataset.source(split), dataset.reading
   op = preprocess_lib.parse(preprocess)
   rest = preprocess_lib.after_decode(preprocess)
   if rest is not None and reading.cache_bytes > 0:
-    source, op = decoded.Decoded(source, reading.cache_bytes), rest
+    source, op = decoded_cache.Decoded(source, reading.cache_bytes), rest
     progress.say(
       f"input: decoded images of {split} are kept, up to "
       f"{reading.cache_bytes / 2**20:.0f} MiB"
@@ -59,7 +59,7 @@ def train_batches(
   processes, process = jax.process_count(), jax.process_index()
 
   def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return _example(source[index], index, op, rng, extras)
+    return _example(source[index], index, op, rng, example_inputs)
 
   size = batch_size // processes
   first = load(0, np.random.default_rng(0))
@@ -83,7 +83,7 @@ def evaluation_batches(
   split: str,
   preprocess: str,
   batch_size: int,
-  extras: Mapping[str, Extra] | None = None,
+  example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Iterates once over a split, in order, the end padded.
 
@@ -95,13 +95,13 @@ def evaluation_batches(
     split: which split.
     preprocess: see `preprocess`; must make no random choice.
     batch_size: of the global batch; the processes must divide it.
-    extras: as of `train_batches`; their random choices depend on the
+    example_inputs: as of `train_batches`; their random choices depend on the
       example's index alone.
 
   Returns:
     An iterator over dicts as of `train_batches`; `mask` is 0 on padding.
   """
-  load = _evaluation_example(dataset, split, preprocess, extras)
+  load = _evaluation_example(dataset, split, preprocess, example_inputs)
   processes, process = jax.process_count(), jax.process_index()
   size = batch_size // processes
   block = num_evaluation_batches(dataset, split, batch_size) * size
@@ -118,7 +118,7 @@ def examples(
   split: str,
   preprocess: str,
   count: int,
-  extras: Mapping[str, Extra] | None = None,
+  example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> dict[str, np.ndarray]:
   """Returns the first examples of a split, as a batch of their own.
 
@@ -127,9 +127,9 @@ def examples(
     split: which split.
     preprocess: as of `evaluation_batches`.
     count: how many; a split with fewer is filled with its last one.
-    extras: as of `evaluation_batches`.
+    example_inputs: as of `evaluation_batches`.
   """
-  load = _evaluation_example(dataset, split, preprocess, extras)
+  load = _evaluation_example(dataset, split, preprocess, example_inputs)
   found = [load(place) for place in range(count)]
   return {key: np.stack([each[key] for each in found]) for key in found[0]}
 
@@ -138,7 +138,7 @@ def _evaluation_example(
   dataset: Dataset,
   split: str,
   preprocess: str,
-  extras: Mapping[str, Extra] | None,
+  example_inputs: Mapping[str, ExampleInput] | None,
 ) -> Callable[[int], dict[str, np.ndarray]]:
   """Returns a function from a place to its example, the last one beyond."""
   source = dataset.source(split)
@@ -148,7 +148,7 @@ def _evaluation_example(
   def load(place: int) -> dict[str, np.ndarray]:
     index = min(place, size - 1)
     rng = np.random.default_rng(index)
-    example = _example(source[index], index, op, rng, extras)
+    example = _example(source[index], index, op, rng, example_inputs)
     return example | {"mask": np.float32(place < size)}
 
   return load
@@ -166,14 +166,14 @@ def _example(
   index: int,
   op: preprocess_lib.Op,
   rng: np.random.Generator,
-  extras: Mapping[str, Extra] | None,
+  example_inputs: Mapping[str, ExampleInput] | None,
 ) -> dict[str, np.ndarray]:
   try:
     image = op(record["image"], rng)
   except UserError as error:
     raise UserError(f"Record {index}: {error}") from error
   labels = np.asarray(record["labels"], np.float32)
-  more = {k: f(index, labels, rng) for k, f in (extras or {}).items()}
+  more = {k: f(index, labels, rng) for k, f in (example_inputs or {}).items()}
   return more | {
     "image": image,
     "labels": labels,

@@ -27,7 +27,7 @@ from causal_mlr_jax.evaluation.average_precision import (
   mean_average_precision,
   weighted_average_precision,
 )
-from causal_mlr_jax.evaluation.thresholded import topk_mask
+from causal_mlr_jax.evaluation.thresholded_metrics import topk_mask
 
 Pairs = Sequence[tuple[int, int]] | np.ndarray
 

@@ -12,7 +12,7 @@ from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.evaluation import (
   bootstrap,
   exclusive_cooccur,
-  thresholded,
+  thresholded_metrics,
 )
 from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
@@ -196,7 +196,7 @@ def _per_label(
   smooth_N = average_precision(
     scores_BN, labels_BN, interpolated=True, valid_BN=valid_BN
   )
-  recall_N = thresholded.topk_recall(scores_BN, labels_BN, TOP)
+  recall_N = thresholded_metrics.topk_recall(scores_BN, labels_BN, TOP)
   return {
     name: {
       "ap": _percent(ap_N[n]),
@@ -214,7 +214,7 @@ def _decisions(
   short = ("op", "or", "of1", "cp", "cr", "cf1")
   result = {}
   for ending, k in (("", None), (f"_top{TOP}", TOP)):
-    values = thresholded.decisions(
+    values = thresholded_metrics.decisions(
       scores_BN, labels_BN, threshold=THRESHOLD, k=k
     )
     for key, value in zip(short, values, strict=True):

@@ -13,13 +13,17 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
-from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.heads.published_variant import (
+  CORRECTED,
+  PUBLISHED,
+  check_variant,
+)
 from causal_mlr_jax.nn.tokens import map_tokens
 from causal_mlr_jax.nn.transformer import LAYER_NORM_EPS, EncoderLayer
-from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ("label_state",)
 scores = single_logits.scores

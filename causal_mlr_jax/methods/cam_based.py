@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
-from causal_mlr_jax.nn import pooled_classifier, single_logits
+from causal_mlr_jax.nn.heads import pooled_classifier, single_logits
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "reference")

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
   Batch,
@@ -35,12 +35,12 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn import confounder_expectation as expectation_lib
-from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.causal_head import CausalHead
-from causal_mlr_jax.nn.context_offset import ContextOffset
-from causal_mlr_jax.nn.label_decoder import LabelDecoder
-from causal_mlr_jax.nn.label_linear import LabelLinear
+from causal_mlr_jax.nn.causal import confounder_expectation as expectation_lib
+from causal_mlr_jax.nn.causal.causal_head import CausalHead
+from causal_mlr_jax.nn.causal.context_offset import ContextOffset
+from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
+from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
 scores = single_logits.scores

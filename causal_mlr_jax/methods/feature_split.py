@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
   Batch,
@@ -26,9 +26,13 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn import pooled_classifier, single_logits
+from causal_mlr_jax.nn.heads import pooled_classifier, single_logits
+from causal_mlr_jax.nn.heads.published_variant import (
+  CORRECTED,
+  PUBLISHED,
+  check_variant,
+)
 from causal_mlr_jax.nn.running_mean import RunningMean
-from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")

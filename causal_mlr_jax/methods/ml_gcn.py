@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
   Cooccurrence,
@@ -19,11 +19,15 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.dynamic_graph import leaky_relu
-from causal_mlr_jax.nn.label_linear import symmetric_uniform
+from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.dynamic_graph import leaky_relu
+from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
+from causal_mlr_jax.nn.heads.published_variant import (
+  CORRECTED,
+  PUBLISHED,
+  check_variant,
+)
 from causal_mlr_jax.nn.pooling import global_pool
-from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
 loss, scores = single_logits.loss, single_logits.scores

@@ -13,12 +13,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.side import need
+from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn import single_logits
-from causal_mlr_jax.nn.dense import UniformDense
-from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
-from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
+from causal_mlr_jax.nn.heads.dense import UniformDense
+from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.heads.published_variant import (
+  CORRECTED,
+  PUBLISHED,
+  check_variant,
+)
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
 loss, scores = single_logits.loss, single_logits.scores

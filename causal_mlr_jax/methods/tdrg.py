@@ -20,15 +20,23 @@ import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
-from causal_mlr_jax.nn import single_logits
 from causal_mlr_jax.nn.conv import Conv
-from causal_mlr_jax.nn.dense import UniformDense
-from causal_mlr_jax.nn.dynamic_graph import DynamicGraph
-from causal_mlr_jax.nn.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.heads.dense import UniformDense
+from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph
+from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
+from causal_mlr_jax.nn.heads.published_variant import (
+  CORRECTED,
+  PUBLISHED,
+  check_variant,
+)
+from causal_mlr_jax.nn.heads.semantic_nodes import (
+  SemanticNodes,
+  gather,
+  top_mean,
+)
 from causal_mlr_jax.nn.resize import resize_aligned
-from causal_mlr_jax.nn.semantic_nodes import SemanticNodes, gather, top_mean
 from causal_mlr_jax.nn.transformer import EncoderLayer
-from causal_mlr_jax.nn.variant import CORRECTED, PUBLISHED, check_variant
 
 NEEDS: tuple[str, ...] = ()
 scores = single_logits.scores

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from causal_mlr_jax.core import files
+from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.evaluation.metrics import headline
 
 COLUMNS = {"Exclusive": "exclusive", "Co-occur": "cooccur", "All": "all"}
@@ -25,7 +25,7 @@ def show(path: pathlib.Path) -> None:
   Args:
     path: of a report.json.
   """
-  report = files.read_json(path)
+  report = atomic_files.read_json(path)
   console = Console(file=sys.stdout, highlight=False)
   console.print(table(report))
   for split, metrics in report["metrics"].items():

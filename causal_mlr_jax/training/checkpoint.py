@@ -17,7 +17,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.paths import path_of
+from causal_mlr_jax.core.parameter_rules import path_of
 from causal_mlr_jax.core.types import Tree
 
 METRIC = "validation"

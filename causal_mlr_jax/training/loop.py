@@ -16,8 +16,8 @@ from causal_mlr_jax.core.errors import NonFiniteError, Preempted
 from causal_mlr_jax.core.preemption import StopRequest
 from causal_mlr_jax.core.types import Side
 from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints, Sums
+from causal_mlr_jax.training.metrics_writer import Writer
 from causal_mlr_jax.training.step import TrainState, merge_metrics
-from causal_mlr_jax.training.writer import Writer
 
 Step = Callable[..., tuple[TrainState, dict[str, Any]]]
 

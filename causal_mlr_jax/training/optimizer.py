@@ -8,7 +8,7 @@ import jax
 import ml_collections
 import optax
 
-from causal_mlr_jax.core import paths
+from causal_mlr_jax.core import parameter_rules
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.core.types import Tree
@@ -115,10 +115,10 @@ def make_optimizer(
   Raises:
     UserError: an unknown optimiser or rules that do not fit the parameters.
   """
-  rate = paths.match(
+  rate = parameter_rules.match(
     "train.learning_rate_rules", config.learning_rate_rules, params
   )
-  factors = paths.match(
+  factors = parameter_rules.match(
     "train.weight_decay_rules", config.weight_decay_rules, params
   )
   clip = (

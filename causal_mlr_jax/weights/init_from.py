@@ -15,18 +15,14 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from causal_mlr_jax.core import files as core_files
+from causal_mlr_jax.core import atomic_files as core_files
 from causal_mlr_jax.core import lookup, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Side, Tree
 from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.training.predict import evaluation_fields
-from causal_mlr_jax.weights import (
-  convert,
-  files,
-  label_order,
-  published,
-)
+from causal_mlr_jax.weights import label_order, state_dict
+from causal_mlr_jax.weights.mapping import convert, published_methods
 
 ORDERS = ("auto", "dataset", "alphabetical")
 # Whose labels the published programs have, in an order that is known.
@@ -83,10 +79,10 @@ def kind_of(
       )
     return "run"
   state = _read(path)
-  if config.method.name not in lookup.names(published.LAYOUTS):
+  if config.method.name not in lookup.names(published_methods.LAYOUTS):
     return "backbone"
-  layout = published.layout_of(config.method.name)
-  _, head = published.split(layout, state)
+  layout = published_methods.layout_of(config.method.name)
+  _, head = published_methods.split(layout, state)
   known = {k: v for k, v in head.items() if layout.variable(k) is not None}
   classifier_only = all(k in ("fc.weight", "fc.bias") for k in known)
   rows = {len(v) for v in known.values() if v.ndim}
@@ -108,7 +104,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=1)
 def _read_once(path: pathlib.Path, *_: int) -> dict[str, np.ndarray]:
-  return files.read_state_dict(path)
+  return state_dict.read_state_dict(path)
 
 
 def with_variant(
@@ -179,7 +175,7 @@ def initialise(
     found = _run(path, variables, config.evaluate.use_ema, **allowed)
   else:
     order = _published_order(config, labels)
-    found = published.convert_method(
+    found = published_methods.convert_method(
       config.method.name,
       config.backbone.name,
       _read(path),
@@ -217,7 +213,7 @@ def _published_order(
       "which it is: --config.init_label_order=dataset for that of the prepared "
       "data set, or --config.init_label_order=alphabetical."
     )
-  layout = published.layout_of(config.method.name)
+  layout = published_methods.layout_of(config.method.name)
   alphabetical = layout.LABEL_ORDER == "alphabetical"
   return sorted(labels) if alphabetical else labels
 
@@ -260,12 +256,12 @@ def _run(
 
 def _backbone(config: ml_collections.ConfigDict, variables: Tree) -> Tree:
   state = _read(pathlib.Path(config.init_from).expanduser())
-  target = published.part_of(variables, "backbone")
+  target = published_methods.part_of(variables, "backbone")
   found = convert.convert(
     config.backbone.name,
-    published.by_backbone_keys(config.backbone.name, state),
+    published_methods.by_backbone_keys(config.backbone.name, state),
     target,
     allow_missing=config.init_allow_missing,
     allow_unused=config.init_allow_unused,
   )
-  return published.joined(variables, {"backbone": found})
+  return published_methods.joined(variables, {"backbone": found})

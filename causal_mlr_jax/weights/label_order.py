@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.paths import path_of
+from causal_mlr_jax.core.parameter_rules import path_of
 from causal_mlr_jax.core.types import Cooccurrence, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 

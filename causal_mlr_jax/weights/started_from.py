@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from causal_mlr_jax.weights import init_from, initial, pretrained
+from causal_mlr_jax.weights import backbone_weights, init_from, weight_sources
 
 UNTRAINED = (
   "; backbone.frozen_batch_norm keeps its untrained statistics, which is of no "
@@ -29,7 +29,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     UserError: the weights are not there.
   """
   if reads_pretrained(config):
-    initial.source(config.backbone)
+    backbone_weights.source(config.backbone)
 
 
 def reads_pretrained(config: ml_collections.ConfigDict) -> bool:
@@ -50,11 +50,16 @@ def describe(
   Raises:
     UserError: the weights are not there.
   """
-  random = initial.RANDOM.format(seed=config.seed)
+  random = backbone_weights.RANDOM.format(seed=config.seed)
   found: dict[str, Any] = {"head": random}
   if reads_pretrained(config):
-    found["backbone"] = initial.source(config.backbone, seed=config.seed)
-    if initial.is_random(config.backbone) and config.backbone.frozen_batch_norm:
+    found["backbone"] = backbone_weights.source(
+      config.backbone, seed=config.seed
+    )
+    if (
+      backbone_weights.is_random(config.backbone)
+      and config.backbone.frozen_batch_norm
+    ):
       found["backbone"] += UNTRAINED
   if first_stage:
     found = {part: f"{FIRST_STAGE}; else {x}" for part, x in found.items()}
@@ -65,7 +70,7 @@ def describe(
   if kind == "run":
     given = f"the best checkpoint of the run in {path}"
   else:
-    given = f"{path.name} {pretrained.source(str(path))}"
+    given = f"{path.name} {weight_sources.source(str(path))}"
   missing = list(config.init_allow_missing)
   if kind == "backbone":
     return found | {"backbone": given} | _missing(missing)

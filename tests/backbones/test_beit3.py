@@ -12,8 +12,8 @@ from causal_mlr_jax import backbones
 from causal_mlr_jax.backbones import beit3
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.nn.position import resize_grid
-from causal_mlr_jax.weights import convert
-from causal_mlr_jax.weights.tables import beit3 as table
+from causal_mlr_jax.weights.mapping import convert
+from causal_mlr_jax.weights.mapping.backbones import beit3 as table
 
 # Float32 against float64 is below 1e-5; the smallest mistake that is easily
 # made, another GELU, changes the outputs by more than 5e-4.

@@ -9,7 +9,8 @@ import skimage.transform
 
 from causal_mlr_jax.backbones import efficientnet_lite
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights import convert, pretrained
+from causal_mlr_jax.weights import weight_sources
+from causal_mlr_jax.weights.mapping import convert
 
 SIDE = 224
 # Photo of scikit-image: the ImageNet classes that are right for it.
@@ -37,7 +38,7 @@ def photo(name):
 
 
 def test_trained_weights_name_real_photos():
-  state = pretrained.pretrained("efficientnet_lite0")
+  state = weight_sources.pretrained("efficientnet_lite0")
   backbone = efficientnet_lite.Backbone()
   images = jnp.asarray(np.stack([photo(name) for name in PHOTOS]))
   shapes = jax.eval_shape(

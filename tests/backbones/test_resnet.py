@@ -10,8 +10,8 @@ import pytest
 
 from causal_mlr_jax.backbones import resnet
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights import convert
-from causal_mlr_jax.weights.tables import resnet as table
+from causal_mlr_jax.weights.mapping import convert
+from causal_mlr_jax.weights.mapping.backbones import resnet as table
 
 # Of the largest value. Float32 against float64 is about 1e-5.
 TOLERANCE = 1e-4

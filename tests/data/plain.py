@@ -10,9 +10,9 @@ import types
 import numpy as np
 
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import image_builder
-from causal_mlr_jax.data.source import Item, Source
-from tests.data import official
+from causal_mlr_jax.data.convert import image_builder
+from causal_mlr_jax.data.formats.raw_dataset import Item, Source
+from tests.data.builders import official
 
 ROOT = pathlib.Path(__file__).parents[2]
 LABELS = ("a", "b", "c")

@@ -3,9 +3,10 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
-from causal_mlr_jax.data import pipeline, shards
+from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data.convert import shards
 from tests import small
-from tests.data import official
+from tests.data.builders import official
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Records
-from causal_mlr_jax.data.reading import Reading
-from causal_mlr_jax.training import setup
+from causal_mlr_jax.data.read_options import Reading
+from causal_mlr_jax.training import learner
 from tests import small
 
 
@@ -191,5 +191,5 @@ def test_to_know_the_shapes_two_images_are_read(tmp_path, monkeypatch):
     return read(self, index)
 
   monkeypatch.setattr(Records, "__getitem__", spy)
-  setup.make_parts(config, dataset, {}, {})
+  learner.make_learner(config, dataset, {}, {})
   assert seen == [0, 1]

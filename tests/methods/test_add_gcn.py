@@ -8,8 +8,8 @@ import numpy as np
 
 from causal_mlr_jax.core.types import Features
 from causal_mlr_jax.methods import add_gcn
-from causal_mlr_jax.nn.dynamic_graph import DynamicGraph, leaky_relu
-from causal_mlr_jax.nn.semantic_nodes import SemanticNodes, top_mean
+from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph, leaky_relu
+from causal_mlr_jax.nn.heads.semantic_nodes import SemanticNodes, top_mean
 from tests import devices
 
 LABELS, DIM = 4, 6

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causal_mlr_jax.nn import confounder_expectation as lib
+from causal_mlr_jax.nn.causal import confounder_expectation as lib
 from tests.methods.test_contract import make, make_inputs
-from tests.nn.test_confounder_expectation import make_case
+from tests.nn.causal.test_confounder_expectation import make_case
 
 FORMS = pytest.mark.parametrize("form", lib.FORMS)
 

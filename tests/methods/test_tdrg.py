@@ -12,8 +12,8 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import tdrg
-from causal_mlr_jax.weights import published
-from causal_mlr_jax.weights.layouts import tdrg as layout
+from causal_mlr_jax.weights.mapping import published_methods
+from causal_mlr_jax.weights.mapping.methods import tdrg as layout
 
 LABELS, BATCH = 4, 3
 SMALL = {"embed_dim": 8, "num_heads": 2, "hidden": 12, "num_layers": 1}
@@ -170,7 +170,8 @@ def test_the_older_checkpoint_gives_the_same_variables(golden):
   )
   target = {k: {"head": v} for k, v in target.items()}
   want, got = (
-    published.convert_head("tdrg", arrays, target) for arrays in (state, old)
+    published_methods.convert_head("tdrg", arrays, target)
+    for arrays in (state, old)
   )
   jax.tree.map(np.testing.assert_array_equal, got, want)
 

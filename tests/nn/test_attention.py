@@ -6,7 +6,7 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.nn import attention, pooling
-from causal_mlr_jax.nn.label_decoder import LabelDecoder
+from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 
 
 def arrays(*shapes):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causal_mlr_jax.nn.causal_head import CausalHead
+from causal_mlr_jax.nn.causal.causal_head import CausalHead
 from tests.rounding import BF16, TF32, relative, with_rounded_products
 
 BATCH, LABELS, DIM, CONFOUNDERS = 3, 12, 64, 9

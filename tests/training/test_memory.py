@@ -10,7 +10,7 @@ import pytest
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import Preempted
 from causal_mlr_jax.training import loop, predict
-from causal_mlr_jax.training.writer import Writer
+from causal_mlr_jax.training.metrics_writer import Writer
 from tests import small
 
 

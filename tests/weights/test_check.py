@@ -13,7 +13,8 @@ import pytest
 
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights import check, files, published
+from causal_mlr_jax.weights import check, state_dict
+from causal_mlr_jax.weights.mapping import published_methods
 from causal_mlr_jax.weights.parity.golden import Golden, worst
 from tests.conftest import GOLDEN
 
@@ -55,7 +56,7 @@ def test_the_file_passes(path):
 
 
 def test_every_published_layout_has_a_file():
-  methods = set(lookup.names(published.LAYOUTS))
+  methods = set(lookup.names(published_methods.LAYOUTS))
   cases = set()
   for path in FILES:
     case = check.find_case(Golden(path).case)
@@ -133,7 +134,7 @@ def test_a_file_that_calls_the_system_is_refused(layout, tmp_path, monkeypatch):
     path.write_bytes(data)
   before = sorted(tmp_path.iterdir())
   with pytest.raises(UserError, match=r"system|not a PyTorch file|magic"):
-    files.read_state_dict(path)
+    state_dict.read_state_dict(path)
   assert sorted(tmp_path.iterdir()) == before
   # The same bytes do run in a careless reader: the test can fail.
   pickle.loads(data)

@@ -10,7 +10,8 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.training.checkpoint import Checkpoints
-from causal_mlr_jax.weights import convert, init_from
+from causal_mlr_jax.weights import init_from
+from causal_mlr_jax.weights.mapping import convert
 from tests import small
 from tests.conftest import GOLDEN
 from tests.weights.torchvision_file import LEAVES, STATISTICS, torch_key

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights import files, safetensors_files
+from causal_mlr_jax.weights import safetensors_files, state_dict
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NAMES = {
@@ -141,7 +141,7 @@ def test_a_damaged_byte_is_an_error_or_plain_data(arrays, path, rng):
 
 
 @pytest.mark.parametrize(
-  "read", [safetensors_files.state_dict, files.read_state_dict]
+  "read", [safetensors_files.state_dict, state_dict.read_state_dict]
 )
 def test_says_what_is_missing(tmp_path, path, read):
   with pytest.raises(UserError, match=r"model\.safetensors.*No such file"):
@@ -157,7 +157,7 @@ def test_says_what_is_missing(tmp_path, path, read):
 def test_tells_torch_files_by_their_content(golden, tmp_path, name):
   disguised = tmp_path / "weights.safetensors"
   disguised.write_bytes((GOLDEN / f"{name}.pth").read_bytes())
-  found = files.read_state_dict(disguised)
+  found = state_dict.read_state_dict(disguised)
   expected = golden("torch_files_expected")
   assert found
   for key, value in found.items():
@@ -170,7 +170,7 @@ def test_tells_safetensors_by_their_content(arrays, tmp_path):
   whole = whole_file(arrays, (0x80 - whole_file(arrays)[0]) % 256)
   disguised.write_bytes(whole)
   assert whole[:1] == b"\x80"
-  assert set(files.read_state_dict(disguised)) == set(arrays)
+  assert set(state_dict.read_state_dict(disguised)) == set(arrays)
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_refuses_other_files(tmp_path, content, words):
   path = tmp_path / "weights.pth"
   path.write_bytes(content)
   with pytest.raises(UserError, match=rf"weights\.pth.*{words}"):
-    files.read_state_dict(path)
+    state_dict.read_state_dict(path)

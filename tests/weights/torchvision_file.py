@@ -6,7 +6,7 @@ import numpy as np
 import safetensors.numpy
 
 from causal_mlr_jax.backbones import resnet
-from causal_mlr_jax.weights import convert
+from causal_mlr_jax.weights.mapping import convert
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 STATISTICS = {"mean": "running_mean", "var": "running_var"}

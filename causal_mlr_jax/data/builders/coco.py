@@ -18,9 +18,9 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import annotations
-from causal_mlr_jax.data.annotations import Problems
-from causal_mlr_jax.data.source import Item, Source
+from causal_mlr_jax.data.formats import annotation_files as annotations
+from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats.raw_dataset import Item, Source
 
 HOMEPAGE = "https://cocodataset.org/#download"
 LAYOUT = """\

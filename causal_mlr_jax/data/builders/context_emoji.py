@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from causal_mlr_jax.core import progress
-from causal_mlr_jax.data import emoji, emoji_world
+from causal_mlr_jax.data.emoji import drawing, worlds
 
 # ---- The world ------------------------------------------------------------
 
@@ -112,7 +112,7 @@ SPLITS = {
 # How hard the objects are to see, and glyphs that mean nothing. Set by looking
 # at a plain classifier alone (small ResNet, global pooling, linear layer): its
 # mAP on `test` is about 74, far higher on b with c than on b without c.
-DIFFICULTY = emoji.Difficulty(
+DIFFICULTY = drawing.Difficulty(
   sizes=(12, 22),
   rotation=30,
   blurred=0.25,
@@ -127,7 +127,7 @@ DISTRACTORS = ("1f511", "231a", "2702", "1f4e6", "1f9f2", "1f4a1")
 
 # ---------------------------------------------------------------------------
 
-WORLDS = emoji_world.Worlds(
+WORLDS = worlds.Worlds(
   scenes=tuple(SCENES),
   objects={name: row[1:] for name, row in OBJECTS.items()},
   pairs=PAIRS,
@@ -137,7 +137,7 @@ WORLDS = emoji_world.Worlds(
   splits={split: row[:2] for split, row in SPLITS.items()},
   seed=SEED,
 )
-PAINTER = emoji.Painter(
+PAINTER = drawing.Painter(
   glyphs=tuple(row[0] for row in OBJECTS.values()),
   photos=tuple(SCENES.values()),
   distractors=DISTRACTORS,
@@ -214,7 +214,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       super().download_and_prepare(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    shape = (emoji.SIDE, emoji.SIDE, 3)
+    shape = (drawing.SIDE, drawing.SIDE, 3)
     return tfds.core.DatasetInfo(
       builder=self,
       description=_DESCRIPTION,
@@ -252,7 +252,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     with progress.bar(f"drawing {split}", count) as bar:
       for k, labels in enumerate(drawn.labels):
         pixels = PAINTER.render(*drawn.image(k))
-        image = io.BytesIO(emoji.png(pixels))
+        image = io.BytesIO(drawing.png(pixels))
         yield k, {"image": image, "labels": labels, "image_id": k}
         bar.advance()
 
@@ -271,7 +271,7 @@ def redrawn(
   """
   drawn = WORLDS.changed(split, image_id, scene, without)
   return {
-    "image": emoji.png(PAINTER.render(*drawn.image(0))),
+    "image": drawing.png(PAINTER.render(*drawn.image(0))),
     "labels": drawn.labels[0],
     "image_id": image_id,
   }

@@ -21,9 +21,9 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import annotations, attribute_table
-from causal_mlr_jax.data.annotations import Problems
-from causal_mlr_jax.data.source import Source
+from causal_mlr_jax.data.formats import annotation_files, deepfashion_attributes
+from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats.raw_dataset import Source
 
 HOMEPAGE = (
   "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/AttributePrediction.html"
@@ -95,7 +95,7 @@ class _Files(NamedTuple):
 def check_options(options: Mapping[str, Any]) -> None:
   """Raises a UserError for an option whose value is none."""
   how = ("say", "strict", "skip")
-  annotations.check_choice("deepfashion", options, "official_counts", how)
+  annotation_files.check_choice("deepfashion", options, "official_counts", how)
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
@@ -126,7 +126,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
       "is another benchmark: give the files of Anno_coarse."
     )
   split_of = _partition(files.partition)
-  table = attribute_table.read(files.attributes, len(names))
+  table = deepfashion_attributes.read(files.attributes, len(names))
   rows = _join(files, split_of, table.paths)
   sizes = {s: len(rows[s]) for s in rows} | {"attributes": len(names)}
   _check_counts(sizes, chosen["official_counts"])
@@ -140,8 +140,10 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     labels=labels,
     biased_pairs=_pairs(labels) if chosen["published_pairs"] else (),
     splits={
-      split: annotations.take(files.images, table.paths, labels_MN, rows[split])
-      for split in annotations.SPLITS
+      split: annotation_files.take(
+        files.images, table.paths, labels_MN, rows[split]
+      )
+      for split in annotation_files.SPLITS
     },
     description=DESCRIPTION,
     citation=CITATION,
@@ -156,15 +158,16 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
 def _find(manual_dir: pathlib.Path) -> _Files:
   table, listed = "list_attr_img.txt", "list_attr_cloth.txt"
   places = [
-    (annotations.locate(manual_dir, start + listed), start)
+    (annotation_files.locate(manual_dir, start + listed), start)
     for start in ("Anno_coarse/", "Anno/", "")
   ]
   found = [
     (names, attributes)
     for names, start in places
-    if names and (attributes := annotations.locate(manual_dir, start + table))
+    if names
+    and (attributes := annotation_files.locate(manual_dir, start + table))
   ]
-  partition = annotations.locate(
+  partition = annotation_files.locate(
     manual_dir,
     *(f"{start}list_eval_partition.txt" for start in ("Eval/", "Anno/", "")),
   )
@@ -177,7 +180,7 @@ def _find(manual_dir: pathlib.Path) -> _Files:
   absent += [] if partition else ["Eval/list_eval_partition.txt"]
   absent += [] if images else ["img/"]
   if absent:
-    raise annotations.missing(
+    raise annotation_files.missing(
       "deepfashion", manual_dir, absent, LAYOUT, HOMEPAGE
     )
   return _Files(*found[0], partition, images)
@@ -185,7 +188,7 @@ def _find(manual_dir: pathlib.Path) -> _Files:
 
 def _names(path: pathlib.Path) -> list[str]:
   problems, names = Problems(), []
-  for number, line in enumerate(attribute_table.read_header(path), 3):
+  for number, line in enumerate(deepfashion_attributes.read_header(path), 3):
     name, _, kind = " ".join(line.split()).rpartition(" ")
     if not name or kind not in ("1", "2", "3", "4", "5"):
       problems.add(
@@ -201,9 +204,11 @@ def _names(path: pathlib.Path) -> list[str]:
 
 def _partition(path: pathlib.Path) -> dict[str, str]:
   problems, split_of = Problems(), {}
-  for number, line in enumerate(attribute_table.read_header(path), 3):
+  for number, line in enumerate(deepfashion_attributes.read_header(path), 3):
     cells = line.split()
-    split = annotations.SPLIT_NAMES.get(cells[1]) if len(cells) == 2 else None
+    split = (
+      annotation_files.SPLIT_NAMES.get(cells[1]) if len(cells) == 2 else None
+    )
     if split is None:
       problems.add(
         f"{path.name}:{number}: {line[:60]!r}, expected a path and train, val "
@@ -211,7 +216,7 @@ def _partition(path: pathlib.Path) -> dict[str, str]:
       )
       continue
     try:
-      name = annotations.relative_path(cells[0])
+      name = annotation_files.relative_path(cells[0])
     except ValueError as error:
       problems.add(f"{path.name}:{number}: {error}")
       continue
@@ -227,7 +232,7 @@ def _join(
 ) -> dict[str, np.ndarray]:
   """Returns the rows of each split, in the order of the attributes' file."""
   problems = Problems()
-  rows: dict[str, list[int]] = {split: [] for split in annotations.SPLITS}
+  rows: dict[str, list[int]] = {split: [] for split in annotation_files.SPLITS}
   seen = set()
   for row, path in enumerate(paths):
     if path in seen:

@@ -33,10 +33,11 @@ import numpy as np
 
 from causal_mlr_jax.core import lookup, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import annotations, folder_files, stratified
-from causal_mlr_jax.data.annotations import SPLITS, Problems
-from causal_mlr_jax.data.folder_json import Entry
-from causal_mlr_jax.data.source import Source
+from causal_mlr_jax.data.convert import stratified_split
+from causal_mlr_jax.data.formats import annotation_files, folder_labels
+from causal_mlr_jax.data.formats.annotation_files import SPLITS, Problems
+from causal_mlr_jax.data.formats.json_annotations import Entry
+from causal_mlr_jax.data.formats.raw_dataset import Source
 
 LAYOUT = """\
   labels.csv (any name)             path,labels[,split] or path,<label>,...
@@ -67,7 +68,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     )
   if options["images"]:
     try:
-      annotations.relative_path(options["images"])
+      annotation_files.relative_path(options["images"])
     except ValueError as error:
       raise UserError(f"data.options.images: {error}.") from None
 
@@ -79,9 +80,9 @@ def content_key(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> str:
     UserError: see `folder_files.find`.
   """
   digest = hashlib.sha256()
-  files = folder_files.find(manual_dir, options["annotations"], LAYOUT)
+  files = folder_labels.find(manual_dir, options["annotations"], LAYOUT)
   for split, file in sorted(files.items()):
-    content = hashlib.sha256(annotations.read_bytes(file)).hexdigest()
+    content = hashlib.sha256(annotation_files.read_bytes(file)).hexdigest()
     name = file.relative_to(manual_dir).as_posix()
     digest.update(f"{split}\n{name}\n{content}\n".encode())
   return digest.hexdigest()
@@ -100,11 +101,11 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
       image has.
   """
   chosen = {**OPTIONS, **options}
-  files = folder_files.find(manual_dir, chosen["annotations"], LAYOUT)
+  files = folder_labels.find(manual_dir, chosen["annotations"], LAYOUT)
   names = [f.relative_to(manual_dir).as_posix() for f in files.values()]
   progress.say(f"folder: reading {', '.join(names)} in {manual_dir}")
   problems = Problems()
-  entries, classes = folder_files.read(
+  entries, classes = folder_labels.read(
     manual_dir, files, chosen["images"].rstrip("/"), problems
   )
   _check_images(manual_dir, entries, problems)
@@ -121,7 +122,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     labels=labels,
     biased_pairs=_pairs(chosen["biased_pairs"], labels),
     splits={
-      split: annotations.take(manual_dir, paths, labels_MN, splits[split])
+      split: annotation_files.take(manual_dir, paths, labels_MN, splits[split])
       for split in SPLITS
     },
     description=f"Images of a folder, labelled by {', '.join(names)}.",
@@ -190,7 +191,9 @@ def _splits(
   validation, test = chosen["validation"], chosen["test"]
   parts = (1 - validation - test, validation, test)
   assigned = np.empty(len(entries), np.int64)
-  assigned[order] = stratified.assign(labels_MN[order], parts, chosen["seed"])
+  assigned[order] = stratified_split.assign(
+    labels_MN[order], parts, chosen["seed"]
+  )
   return {
     split: np.flatnonzero(assigned == i) for i, split in enumerate(SPLITS)
   }
@@ -221,7 +224,7 @@ def _check_splits(
     if labels_MN[rows, i].any() and not trained_N[i]
   ]
   if unseen and not allow_unseen:
-    shown = annotations.NAMED
+    shown = annotation_files.NAMED
     more = f" and {len(unseen) - shown} more" if len(unseen) > shown else ""
     raise UserError(
       f"No training image has the label {', '.join(unseen[:shown])}{more}: "

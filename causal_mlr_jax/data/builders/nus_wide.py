@@ -28,8 +28,8 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data import annotations, nus_wide_files
-from causal_mlr_jax.data.source import Source
+from causal_mlr_jax.data.formats import annotation_files, nus_wide_lists
+from causal_mlr_jax.data.formats.raw_dataset import Source
 
 HOMEPAGE = (
   "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/"
@@ -103,7 +103,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     ("unlabelled", ("drop", "keep")),
     ("missing", ("error", "drop")),
   ):
-    annotations.check_choice("nus_wide", options, key, values)
+    annotation_files.check_choice("nus_wide", options, key, values)
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
@@ -113,9 +113,11 @@ def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
   if layout == "csv":
     absent = [] if csv else [f"{CSV} and ConceptsList/Concepts81.txt"]
   else:
-    absent += nus_wide_files.find(manual_dir, CONCEPTS)[1]
+    absent += nus_wide_lists.find(manual_dir, CONCEPTS)[1]
   if absent:
-    raise annotations.missing("nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE)
+    raise annotation_files.missing(
+      "nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE
+    )
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
@@ -137,7 +139,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   for split, (paths, labels_MN) in listed.splits.items():
     kept, dropped[split] = _kept(listed.root, paths, labels_MN, chosen)
     rows = np.flatnonzero(kept)
-    splits[split] = annotations.take(listed.root, paths, labels_MN, rows)
+    splits[split] = annotation_files.take(listed.root, paths, labels_MN, rows)
   return Source(
     labels=listed.labels,
     biased_pairs=(),
@@ -157,8 +159,8 @@ def _layout(
   manual_dir: pathlib.Path, layout: str
 ) -> tuple[str, pathlib.Path | None, pathlib.Path | None]:
   """Returns which of the forms it is, the CSV and the list of concepts."""
-  csv = annotations.locate(manual_dir, CSV)
-  concepts = annotations.locate(
+  csv = annotation_files.locate(manual_dir, CSV)
+  concepts = annotation_files.locate(
     manual_dir, "ConceptsList/Concepts81.txt", "Concepts81.txt"
   )
   if layout == "auto":
@@ -171,12 +173,12 @@ def _read(manual_dir: pathlib.Path, layout: str) -> tuple[str, Listed]:
   layout, csv, concepts = _layout(manual_dir, layout)
   if layout == "csv":
     progress.say(f"nus_wide: reading {csv}")
-    table = nus_wide_files.read_csv(csv, CONCEPTS)
+    table = nus_wide_lists.read_csv(csv, CONCEPTS)
     return layout, Listed(tuple(sorted(CONCEPTS)), *table)
   progress.say(f"nus_wide: reading the official lists in {manual_dir}")
-  labels = nus_wide_files.read_concepts(concepts, CONCEPTS)
-  files, _ = nus_wide_files.find(manual_dir, labels)
-  return layout, Listed(labels, *nus_wide_files.read_lists(files))
+  labels = nus_wide_lists.read_concepts(concepts, CONCEPTS)
+  files, _ = nus_wide_lists.find(manual_dir, labels)
+  return layout, Listed(labels, *nus_wide_lists.read_lists(files))
 
 
 def _check_counts(layout: str, listed: Listed) -> None:

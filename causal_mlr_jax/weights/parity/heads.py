@@ -28,9 +28,9 @@ from causal_mlr_jax.backbones import resnet
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Tree
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.criterion import make_criterion
-from causal_mlr_jax.weights import layers, published
+from causal_mlr_jax.weights.mapping import key_rules, published_methods
+from causal_mlr_jax.weights.mapping.backbones import resnet as resnet_table
 from causal_mlr_jax.weights.parity.golden import Golden
-from causal_mlr_jax.weights.tables import resnet as resnet_table
 
 
 class Network(NamedTuple):
@@ -55,7 +55,7 @@ class Network(NamedTuple):
   @property
   def layout(self) -> ModuleType:
     """How the published checkpoint names its arrays."""
-    return published.layout_of(self.case.METHOD)
+    return published_methods.layout_of(self.case.METHOD)
 
   @property
   def method(self) -> ModuleType:
@@ -72,14 +72,14 @@ class Network(NamedTuple):
       features = Features(inputs, inputs["final"].mean((1, 2)))
     else:
       features, new = self.backbone.apply(
-        published.part_of(variables, "backbone"),
+        published_methods.part_of(variables, "backbone"),
         inputs["image"],
         train=train,
         mutable=mutable,
       )
       changed |= {k: {"backbone": v} for k, v in new.items()}
     output, new = self.head.apply(
-      published.part_of(variables, "head"),
+      published_methods.part_of(variables, "head"),
       features,
       self.side,
       train=train,
@@ -115,8 +115,8 @@ def run(golden: Golden, case: ModuleType) -> dict[str, np.ndarray]:
 
 def make_network(golden: Golden, case: ModuleType) -> Network:
   """Builds the modules in the sizes of the file."""
-  layout = published.layout_of(case.METHOD)
-  backbone_state, head_state = published.split(layout, golden.state)
+  layout = published_methods.layout_of(case.METHOD)
+  backbone_state, head_state = published_methods.split(layout, golden.state)
   fields = layout.fields(head_state) | case.fields(golden)
   method = model_lib.find_method(case.METHOD)
   backbone = None
@@ -173,10 +173,10 @@ def make_variables(network: Network, inputs: Mapping[str, Array]) -> Tree:
   target = jax.eval_shape(init, jax.random.key(0), dict(inputs))
   state = network.golden.state
   if network.backbone is not None:
-    return published.convert_method(
+    return published_methods.convert_method(
       network.case.METHOD, "resnet", state, target
     )
-  return published.convert_head(network.case.METHOD, state, target)
+  return published_methods.convert_head(network.case.METHOD, state, target)
 
 
 def evaluate(
@@ -242,7 +242,7 @@ def _parameter_norms(network: Network, grads: Tree) -> dict[str, np.ndarray]:
   found = {}
   for key in network.golden.state:
     total = 0.0
-    for part in layers.split_attention({key: np.zeros(3)}):
+    for part in key_rules.split_attention({key: np.zeros(3)}):
       total += squares.get(path_of(network.layout, part), 0.0)
     if frozen and re.fullmatch(frozen, key):
       total = 0.0

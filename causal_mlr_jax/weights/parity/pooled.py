@@ -19,7 +19,7 @@ import numpy as np
 from causal_mlr_jax.core.types import Array, Features, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.criterion import make_criterion
-from causal_mlr_jax.weights import published
+from causal_mlr_jax.weights.mapping import published_methods
 from causal_mlr_jax.weights.parity import heads
 from causal_mlr_jax.weights.parity.golden import Golden
 
@@ -33,7 +33,7 @@ def method_of(name: str, golden: Golden, **fields: Any) -> tuple[Any, Any]:
     **fields: of the head, that the arrays do not tell.
   """
   method = model_lib.find_method(name)
-  fields |= published.layout_of(name).fields(golden.state)
+  fields |= published_methods.layout_of(name).fields(golden.state)
   return method, method.Head(**fields)
 
 
@@ -56,8 +56,8 @@ def variables_of(
   """
   variables = head.init(jax.random.key(0), features, {}, train=False)
   target = {k: {"head": v} for k, v in variables.items()}
-  found = published.convert_head(name, state, target)
-  return published.part_of(found, "head")
+  found = published_methods.convert_head(name, state, target)
+  return published_methods.part_of(found, "head")
 
 
 def run_batch(
@@ -112,7 +112,7 @@ def by_torch_key(
     golden: the file.
     grads: of the head's parameters.
   """
-  layout = published.layout_of(name)
+  layout = published_methods.layout_of(name)
   leaves = heads.paths({"head": grads}, "params")
   found = {}
   for key in golden.state:

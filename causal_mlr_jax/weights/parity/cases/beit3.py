@@ -9,10 +9,10 @@ import numpy as np
 from causal_mlr_jax.backbones import beit3
 from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn.position import resize_grid
-from causal_mlr_jax.weights import convert
+from causal_mlr_jax.weights.mapping import convert
+from causal_mlr_jax.weights.mapping.backbones import beit3 as table
 from causal_mlr_jax.weights.parity.golden import Golden
 from causal_mlr_jax.weights.parity.heads import nhwc
-from causal_mlr_jax.weights.tables import beit3 as table
 
 UNCHECKED = ""
 # Rows of the published table before the grid: two that are never read, cls.

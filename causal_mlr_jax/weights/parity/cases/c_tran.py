@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from causal_mlr_jax.core.types import Output, Side
-from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.weights.parity import heads
 from causal_mlr_jax.weights.parity.golden import Golden
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from causal_mlr_jax.evaluation import biased_pairs, thresholded
+from causal_mlr_jax.evaluation import biased_pairs, thresholded_metrics
 from causal_mlr_jax.evaluation import exclusive_cooccur as protocol
 from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
@@ -30,7 +30,7 @@ def metrics(golden: Golden, scores: np.ndarray) -> dict[str, np.ndarray]:
   ap = protocol.pair_average_precision(scores, labels, pairs)
   recall = protocol.pair_topk_recall(scores, labels, pairs)
   ap_N = average_precision(scores, labels)
-  recall_N = thresholded.topk_recall(scores, labels)
+  recall_N = thresholded_metrics.topk_recall(scores, labels)
   unbiased_N = ap_N[golden.inputs["unbiased_classes"]]
   return {
     "ap_all": ap_N,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from causal_mlr_jax.evaluation import thresholded
+from causal_mlr_jax.evaluation import thresholded_metrics
 from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
   mean_average_precision,
@@ -42,7 +42,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
     scores, difficult == 1
   )
   for name, k in (("overall", None), ("overall_top3", 3)):
-    result = thresholded.decisions(scores, labels, threshold=0, k=k)
+    result = thresholded_metrics.decisions(scores, labels, threshold=0, k=k)
     found[name] = np.asarray(result)
   return {f"output/{name}": value for name, value in found.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Cooccurrence, Output, Side
 from causal_mlr_jax.methods import ml_gcn
-from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.weights.parity import heads
 from causal_mlr_jax.weights.parity.golden import Golden
 

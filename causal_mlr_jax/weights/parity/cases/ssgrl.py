@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from causal_mlr_jax.core.types import Cooccurrence, Output, Side
-from causal_mlr_jax.nn.variant import PUBLISHED
+from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.weights.parity.golden import Golden
 
 METHOD = "ssgrl"

@@ -7,8 +7,8 @@ import pathlib
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights import torch_files
 from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.torch_files import reader
 
 UNCHECKED = ""
 REFUSED = "must be refused"
@@ -29,7 +29,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
       check_refused(path)
       continue
     part = holds.partition("/")[0]
-    arrays = torch_files.state_dict(path)
+    arrays = reader.state_dict(path)
     check_equal(path, arrays, golden.group(part))
     found |= {f"{part}/{key}": value for key, value in arrays.items()}
   bits = golden.group(BITS.rstrip("/"))
@@ -46,7 +46,7 @@ def check_refused(path: pathlib.Path) -> None:
   if not path.exists():
     return
   try:
-    torch_files.read(path)
+    reader.read(path)
   except UserError:
     return
   raise UserError(f"{path} was read; it asks for a call and must be refused.")

@@ -1,0 +1,101 @@
+"""The causal head: parameters of the score under do(X), and its expectation."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from causal_mlr_jax.core.types import Array
+from causal_mlr_jax.nn.causal import confounder_expectation as expectation_lib
+from causal_mlr_jax.nn.causal.confounder_expectation import (
+  CausalParams,
+  Linear,
+  Norm,
+)
+from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
+
+
+class CausalHead(nn.Module):
+  """The causal score of each label: an expectation over confounders.
+
+  Attributes:
+    num_heads: A.
+    hidden: feed-forward width F, for 'post_norm_ffn' only.
+    intervention: what stands after attention, see
+      `confounder_expectation.FORMS`.
+    expectation: how it is computed, see
+      `confounder_expectation.EXPECTATIONS`.
+  """
+
+  num_heads: int
+  hidden: int
+  intervention: str
+  expectation: str
+
+  def _linear(
+    self, name: str, dim_in: int, dim_out: int, bias: bool = True
+  ) -> Linear:
+    init, zeros = nn.initializers.xavier_uniform(), nn.initializers.zeros
+    kernel = self.param(f"{name}_kernel", init, (dim_in, dim_out))
+    # Softmax drops the keys' bias, so there is none to learn.
+    if not bias:
+      return Linear(kernel, jnp.zeros(dim_out, jnp.float32))
+    return Linear(kernel, self.param(f"{name}_bias", zeros, (dim_out,)))
+
+  def _norm(self, name: str, dim: int) -> Norm:
+    return Norm(
+      self.param(f"{name}_scale", nn.initializers.ones, (dim,)),
+      self.param(f"{name}_bias", nn.initializers.zeros, (dim,)),
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    x_BND: Array,
+    query_ND: Array,
+    confounder_KD: Array,
+    weight_BK: Array,
+    *,
+    single_key: bool = False,
+  ) -> Array:
+    """Returns the expected logits [B, N], float32.
+
+    Args:
+      x_BND: label-specific features X.
+      query_ND: label queries y.
+      confounder_KD: confounders, projected.
+      weight_BK: P(c), [1, K], or one distribution an image, [B, K].
+      single_key: each label's feature in turn is the only key, and the result
+        is [B, N (its label), N].
+    """
+    num_labels, dim = query_ND.shape
+    ffn = self.intervention == "post_norm_ffn"
+    normed = self.intervention != "linear"
+    init = symmetric_uniform(dim**-0.5)
+    params = CausalParams(
+      query_ND=query_ND,
+      query=self._linear("query", dim, dim),
+      key=self._linear("key", dim, dim, bias=False),
+      value=self._linear("value", dim, dim),
+      out=self._linear("out", dim, dim),
+      norm=self._norm("norm", dim) if normed else None,
+      linear1=self._linear("linear1", dim, self.hidden) if ffn else None,
+      linear2=self._linear("linear2", self.hidden, dim) if ffn else None,
+      norm2=self._norm("norm2", dim) if ffn else None,
+      weight_ND=self.param("weight", init, (num_labels, dim)),
+      bias_N=self.param("bias", init, (num_labels,)),
+    )
+    logits_of = (
+      expectation_lib.single_key_logits
+      if single_key
+      else expectation_lib.expected_logits
+    )
+    return logits_of(
+      params,
+      x_BND,
+      confounder_KD,
+      weight_BK,
+      form=self.intervention,
+      expectation=self.expectation,
+      num_heads=self.num_heads,
+    )

@@ -1,0 +1,117 @@
+"""The evaluation of a run: its best checkpoint, scored on the test splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from causal_mlr_jax.core.types import Tree
+from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.data.known_labels import UNKNOWN
+from causal_mlr_jax.evaluation import metrics as metrics_lib
+from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
+from causal_mlr_jax.stages.model import best_variables
+from causal_mlr_jax.training import predict
+from causal_mlr_jax.training.learner import Learner
+
+# Of the bootstrap that gives the standard errors of the report.
+RESAMPLES = 100
+
+
+def evaluate(
+  experiment: Experiment,
+  dataset: Dataset,
+  side_inputs: SideInputs,
+  learner: Learner,
+) -> tuple[int, dict[str, Any]]:
+  """Scores the best checkpoint on the test splits.
+
+  Returns:
+    Its step, and the metrics by split.
+  """
+  with timed(experiment, "evaluation"):
+    step, variables = best_variables(experiment, learner)
+    predict_step = predict.make_predict_step(
+      learner.model, experiment.method, experiment.mesh
+    )
+    metrics = {
+      split: score(
+        experiment,
+        dataset,
+        split,
+        predict_step,
+        variables,
+        side_inputs,
+        RESAMPLES,
+      )
+      for split in experiment.config.data.test_splits
+    }
+  return step, metrics
+
+
+def score(
+  experiment: Experiment,
+  dataset: Dataset,
+  split: str,
+  predict_step: Callable[..., Any],
+  variables: Tree,
+  side_inputs: SideInputs,
+  resamples: int = 0,
+) -> dict[str, Any]:
+  """Returns all metrics of a split, see `evaluation.metrics.compute`."""
+  scores, labels = predictions(
+    experiment, dataset, split, predict_step, variables, side_inputs
+  )
+  return metrics_lib.compute(
+    scores,
+    labels,
+    dataset.labels,
+    dataset.biased_pairs,
+    resamples,
+    unknown_labels(labels, side_inputs),
+  )
+
+
+def predictions(
+  experiment: Experiment,
+  dataset: Dataset,
+  split: str,
+  predict_step: Callable[..., Any],
+  variables: Tree,
+  side_inputs: SideInputs,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns scores and labels of a split, both [images, N]."""
+  config = experiment.config
+  return predict.predict_split(
+    predict_step,
+    variables,
+    side_inputs.shared,
+    pipeline.evaluation_batches(
+      dataset,
+      split,
+      config.data.preprocess_evaluate,
+      config.evaluate.batch_size,
+      side_inputs.evaluation_examples,
+    ),
+    len(dataset.source(split)),
+    experiment.mesh,
+    f"evaluating {split}",
+  )
+
+
+def unknown_labels(
+  labels: np.ndarray, side_inputs: SideInputs
+) -> np.ndarray | None:
+  """Returns which labels [images, N] a method was not told, None for all.
+
+  A label that was told is no prediction, and no metric may count it.
+  """
+  draw = side_inputs.evaluation_examples.get("label_state")
+  if draw is None:
+    return None
+  rng = np.random.default_rng(0)  # not used: the image alone decides
+  states = [draw(i, row, rng) for i, row in enumerate(labels)]
+  return np.stack(states) == UNKNOWN

@@ -1,0 +1,64 @@
+"""What the stages of a run share: its settings, and a method's side inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import ml_collections
+from jax.sharding import Mesh
+
+from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.data.pipeline import ExampleInput
+from causal_mlr_jax.workdir import Workdir
+
+
+class Experiment(NamedTuple):
+  """The settings of one run, which every stage is given.
+
+  Attributes:
+    config: the whole configuration, locked.
+    workdir: the run's folder.
+    mesh: of all devices.
+    method: the method's module.
+    seconds: wall time by stage, filled as the stages end.
+    reuse_only: whether what is missing is an error, and not made: the run has
+      been trained, and is evaluated now.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: Workdir
+  mesh: Mesh
+  method: ModuleType
+  seconds: dict[str, float]
+  reuse_only: bool = False
+
+
+class SideInputs(NamedTuple):
+  """What a method is given besides the images.
+
+  Attributes:
+    shared: the same for all images, by name, replicated.
+    training_examples: those that each training example has of its own, see
+      `pipeline.ExampleInput`.
+    evaluation_examples: those that each example has at test.
+    initialise: from the model's initial variables to those it starts from.
+    provenance: what they were made from, for the report.
+  """
+
+  shared: Side
+  training_examples: Mapping[str, ExampleInput]
+  evaluation_examples: Mapping[str, ExampleInput]
+  initialise: Callable[[Tree], Tree]
+  provenance: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def timed(experiment: Experiment, stage: str) -> Iterator[None]:
+  """Adds the wall time of a stage to `experiment.seconds`."""
+  start = time.monotonic()
+  yield
+  experiment.seconds[stage] = time.monotonic() - start

@@ -1,0 +1,70 @@
+"""The report of a run: report.json, and the table that the run ends with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import jax
+
+from causal_mlr_jax.core import atomic_files, parallel
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.reports import summary
+from causal_mlr_jax.stages import evaluation, transfer
+from causal_mlr_jax.stages.experiment import Experiment, SideInputs
+from causal_mlr_jax.training.learner import Learner
+from causal_mlr_jax.workdir import as_json
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
+
+
+def report(
+  experiment: Experiment,
+  dataset: Dataset,
+  side_inputs: SideInputs,
+  learner: Learner,
+  target: Dataset | None,
+) -> None:
+  """Scores the best checkpoint, writes report.json and shows it.
+
+  Args:
+    experiment: of the run.
+    dataset: trained on.
+    side_inputs: of the method.
+    learner: the model and its shapes.
+    target: another data set that is tested on, None for none.
+  """
+  step, metrics = evaluation.evaluate(experiment, dataset, side_inputs, learner)
+  if target is not None:
+    metrics |= transfer.evaluate(
+      experiment, dataset, side_inputs, learner, target
+    )
+  config, workdir = experiment.config, experiment.workdir
+  found = {
+    "metrics": metrics,
+    "seconds": experiment.seconds,
+    "config": as_json(config),
+    "seed": config.seed,
+    "step": step,
+    "steps": learner.plan.total,
+    "data": dataset.fingerprint,
+    "started_from": workdir.read_started_from(),
+    "side_inputs": side_inputs.provenance,
+    "versions": versions(),
+  }
+  path = workdir.report / "report.json"
+  with parallel.together():
+    if jax.process_index() == 0:
+      atomic_files.write_json(path, found)
+  if jax.process_index() == 0:
+    summary.show(path)
+
+
+def versions() -> dict[str, str]:
+  """Returns what the results were computed with."""
+  found = {name: importlib.metadata.version(name) for name in PACKAGES}
+  device = jax.devices()[0]
+  return found | {
+    "python": platform.python_version(),
+    "device": f"{jax.device_count()} x {device.device_kind}",
+  }

@@ -1,0 +1,14 @@
+"""The audit: which labels of a data set lean on which others.
+
+`run` trains a plain classifier and finds the pairs; `config_of` and `FOLDER`
+say how and where. How pairs are found is `evaluation/biased_pairs.py`.
+"""
+
+from causal_mlr_jax.studies.audit.find_contexts import (
+  FOLDER,
+  check,
+  config_of,
+  run,
+)
+
+__all__ = ["FOLDER", "check", "config_of", "run"]

@@ -1,0 +1,136 @@
+"""Puts together what training needs from a configuration."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import optax
+from jax.sharding import Mesh, NamedSharding
+
+from causal_mlr_jax.core import parallel
+from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.training import loop, optimizer, step
+from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.training.criterion import make_criterion
+
+
+class Learner(NamedTuple):
+  """A model and how it is trained; no array of its size.
+
+  Attributes:
+    model: backbone and head.
+    shapes: of the training state, a `jax.ShapeDtypeStruct` for each array.
+    optimizer: optax's.
+    plan: steps in all, and between validations and logs.
+    init: returns the model's random initial variables.
+    side: the method's side inputs, those of a few examples among them.
+  """
+
+  model: model_lib.Model
+  shapes: step.TrainState
+  optimizer: optax.GradientTransformation
+  plan: loop.Plan
+  init: Callable[[], Tree]
+  side: Side
+
+
+def make_learner(
+  config: ml_collections.ConfigDict,
+  dataset: Dataset,
+  side: Side,
+  example_inputs: Mapping[str, pipeline.ExampleInput],
+) -> Learner:
+  """Builds the model, the shapes of its state, the optimiser and the plan.
+
+  Args:
+    config: see `configs/common.py`.
+    dataset: prepared, for the number of labels and the size of images.
+    side: the method's side inputs.
+    example_inputs: side inputs of each example at test.
+
+  Raises:
+    UserError: the configuration does not fit together.
+  """
+  model = model_lib.make_model(config, len(dataset.labels))
+  few = pipeline.examples(
+    dataset,
+    config.data.validation_split,
+    config.data.preprocess_evaluate,
+    model_lib.EXAMPLES,
+    example_inputs,
+  )
+  side = step.side_of(side, few)
+  shape = few["image"].shape[1:]
+  init = functools.partial(
+    model_lib.init_variables, model, side, shape, config.seed
+  )
+  variables = jax.eval_shape(init)
+  plan = loop.make_plan(config, len(dataset.source(config.data.train_split)))
+  schedule = optimizer.make_schedule(config.train, plan.total)
+  tx = optimizer.make_optimizer(
+    config.train, schedule, variables["params"], plan.total
+  )
+  shapes = jax.eval_shape(lambda v: step.create_state(v, tx), variables)
+  return Learner(model, shapes, tx, plan, init, side)
+
+
+def initial_state(
+  learner: Learner, initialise: Callable[[Tree], Tree], mesh: Mesh
+) -> step.TrainState:
+  """Returns the state before the first step, which exists once, replicated.
+
+  Moments and averages are made where they stay, on the devices; what it was
+  made from is gone when this returns.
+
+  Args:
+    learner: from `make_learner`.
+    initialise: from random initial variables to those that training starts
+      from.
+    mesh: from `parallel.make_mesh`.
+  """
+  variables = jax.device_get(initialise(learner.init()))
+  variables = parallel.replicate(variables, mesh)
+  make = jax.jit(
+    lambda variables: step.create_state(variables, learner.optimizer),
+    out_shardings=NamedSharding(mesh, parallel.REPLICATED),
+    donate_argnums=0,
+  )
+  return make(variables)
+
+
+def mapped_step(
+  config: ml_collections.ConfigDict,
+  learner: Learner,
+  method: ModuleType,
+  mesh: Mesh,
+) -> loop.Step:
+  """Returns the training step over all devices; it takes the state's memory.
+
+  Args:
+    config: see `configs/common.py`.
+    learner: from `make_learner`.
+    method: the method's module.
+    mesh: from `parallel.make_mesh`.
+  """
+  criterion = make_criterion(
+    config.loss, config.train.batch_size, learner.model.head.num_labels
+  )
+  per_device = step.make_train_step(
+    learner.model,
+    method,
+    criterion,
+    learner.optimizer,
+    config.train.ema_decay,
+    config.seed,
+  )
+  whole, split = parallel.REPLICATED, parallel.SHARDED
+  return parallel.pmapped(
+    per_device, mesh, (whole, split, whole), (whole, whole), donate_argnums=0
+  )

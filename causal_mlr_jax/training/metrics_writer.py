@@ -1,0 +1,70 @@
+"""Numbers over time: metrics.jsonl and TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import tensorboardX
+
+from causal_mlr_jax.core import atomic_files, parallel
+
+
+class Writer:
+  """Appends scalars to `metrics.jsonl` and to TensorBoard events.
+
+  Of several processes only the first one writes.
+  """
+
+  def __init__(self, directory: pathlib.Path, start_step: int):
+    """Opens the logs of a run.
+
+    Args:
+      directory: the run's folder.
+      start_step: lines of later steps, left by a run that was interrupted
+        after its last checkpoint, are taken out.
+    """
+    self._file = self._events = None
+    with parallel.together():
+      if jax.process_index() == 0:
+        self._open(directory, start_step)
+
+  def _open(self, directory: pathlib.Path, start_step: int) -> None:
+    self._path = directory / "metrics.jsonl"
+    if self._path.exists():
+      self._drop_after(start_step)
+    self._file = self._path.open("a")
+    self._events = tensorboardX.SummaryWriter(
+      str(directory / "tensorboard"), purge_step=start_step + 1
+    )
+
+  def write(self, step: int, values: Mapping[str, float]) -> None:
+    """Writes one line of scalars by name."""
+    if self._file is None:
+      return
+    self._file.write(json.dumps({"step": step, **values}) + "\n")
+    self._file.flush()
+    for name, value in values.items():
+      self._events.add_scalar(name, value, step)
+
+  def close(self) -> None:
+    """Flushes and closes both logs."""
+    if self._file is None:
+      return
+    self._file.close()
+    self._events.close()
+
+  def _drop_after(self, step: int) -> None:
+    kept = []
+    for line in self._path.read_text().splitlines():
+      # A line that was being written when the run was killed is no JSON.
+      try:
+        row = json.loads(line)
+      except json.JSONDecodeError:
+        continue
+      if row["step"] <= step:
+        kept.append(line + "\n")
+    with atomic_files.replacing(self._path) as file:
+      file.write("".join(kept).encode())

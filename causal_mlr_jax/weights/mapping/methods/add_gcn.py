@@ -1,0 +1,32 @@
+"""Keys of ADD-GCN's checkpoints (Yejin0111/ADD-GCN)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from causal_mlr_jax.weights.mapping import key_rules
+
+LABEL_ORDER = "alphabetical"
+# The identity, by which the published code takes a diagonal.
+IGNORED = "mask_mat"
+RULES = (
+  ("conv_transform", "dense", "nodes/transform"),
+  (r"gcn\.static_adj\.0", "dense", "static_adjacency"),
+  (r"gcn\.static_weight\.0", "dense", "static_transform"),
+  (r"gcn\.conv_global", "dense", "graph/context"),
+  (r"gcn\.bn_global", "batch_norm", "graph/context_norm"),
+  (r"gcn\.conv_create_co_mat", "dense", "graph/adjacency"),
+  (r"gcn\.dynamic_weight", "dense", "graph/transform"),
+  ("last_linear", "label_linear", "classifier"),
+  ("fc", "dense", "nodes/classifier"),
+)
+variable = key_rules.variable_of(RULES)
+backbone_key = key_rules.sequential_resnet("features.")
+
+
+def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
+  """Returns the fields of `Head` that the arrays tell."""
+  labels, width = state["last_linear.weight"].shape[:2]
+  return {"num_labels": labels, "embed_dim": width}

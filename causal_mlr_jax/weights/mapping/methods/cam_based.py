@@ -1,0 +1,12 @@
+"""Keys of CAM-based checkpoints (princetonvisualai/ContextualBias).
+
+The method is a loss: what it trains is the plain classifier.
+"""
+
+from __future__ import annotations
+
+from causal_mlr_jax.weights.mapping.methods import baseline
+
+LABEL_ORDER, IGNORED = baseline.LABEL_ORDER, baseline.IGNORED
+variable, backbone_key = baseline.variable, baseline.backbone_key
+fields = baseline.fields
