@@ -3,12 +3,13 @@
 import os
 import pathlib
 
+from tests.paths import GOLDEN, ROOT
+
 # Before JAX is imported: tests run on the CPU, and compile once. Each process
 # of the suite has a cache of its own: JAX's is not made for several writers.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 CACHE = pathlib.Path(
-  os.environ.get("JAX_COMPILATION_CACHE_DIR")
-  or pathlib.Path(__file__).parents[1] / ".cache" / "jax",
+  os.environ.get("JAX_COMPILATION_CACHE_DIR") or ROOT / ".cache" / "jax",
   os.environ.get("PYTEST_XDIST_WORKER", ""),
 )
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
@@ -23,8 +24,6 @@ import pytest  # noqa: E402
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ cannot have them in the suite's own process.
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import textwrap
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.paths import ROOT
 
 
 def run_on_devices(code: str, devices: int = 8, timeout: float = 300):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import secrets
 import socket
 import subprocess
@@ -13,7 +12,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.paths import ROOT
+
 # JAX derives the coordinator's port from the number of the Slurm job.
 PORTS = range(65536 - 2**12, 65536)
 # Far more than it takes: other work may share the machine.

@@ -1,12 +1,12 @@
 """Imports go down the layers, and files, functions and folders stay small."""
 
 import ast
-import pathlib
 import re
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.paths import ROOT
+
 PACKAGE = ROOT / "causal_mlr_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Flat lists of peers, of which each is found by its name.

@@ -1,13 +1,13 @@
 """The command line as a user meets it: its errors above all."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.paths import ROOT
+
 EMOJI = "--config=configs/context_emoji.py"
 
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.core.types import Array, Features, Output, Side
 from causal_mlr_jax.nn.attention import MultiHeadAttention
-from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.heads.normalised_classifier import block_size, over_norm
 from causal_mlr_jax.nn.heads.published_variant import (

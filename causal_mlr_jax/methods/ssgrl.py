@@ -15,8 +15,8 @@ from jax import lax
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
   CORRECTED,

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
 from causal_mlr_jax.nn.conv import Conv
-from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (

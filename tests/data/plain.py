@@ -13,8 +13,8 @@ from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.convert import image_builder
 from causal_mlr_jax.data.formats.raw_dataset import Item, Source
 from tests.data.builders import official
+from tests.paths import ROOT
 
-ROOT = pathlib.Path(__file__).parents[2]
 LABELS = ("a", "b", "c")
 MODES = ("RGB", "L", "RGBA", "1", "P")  # of the PNG files
 

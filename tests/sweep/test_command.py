@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -13,8 +12,8 @@ import pytest
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.sweep import command as sweep
 from tests import small
+from tests.paths import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 SMALL = [
   "--config.data.variant=small",
   "--config.backbone.width=8",

@@ -1,7 +1,6 @@
 """The table of effects: what is measured on a run after its training."""
 
 import json
-import pathlib
 
 import pytest
 
@@ -10,9 +9,9 @@ from causal_mlr_jax.sweep import runs
 from causal_mlr_jax.sweep.run_configs import Source
 from causal_mlr_jax.sweep.runs import State
 from tests import small
+from tests.paths import ROOT
 from tests.sweep.test_command import SMALL, call, starts
 
-ROOT = pathlib.Path(__file__).parents[1]
 EMOJI = Source("configs/context_emoji.py")
 # How ml_collections 1.1 loads a configuration file.
 pytestmark = pytest.mark.filterwarnings(

@@ -23,8 +23,8 @@ from causal_mlr_jax.sweep import (
   runs as sweep_runs,
 )
 from causal_mlr_jax.sweep.run_configs import Source
+from tests.paths import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 EMOJI = Source("configs/context_emoji.py")
 COMMON = Source("configs/coco_stuff.py", ",common")
 OTHERS = ("deepfashion", "coco_to_nus", "nus_to_coco")

@@ -1,7 +1,6 @@
 """Rows that take over the training of another row."""
 
 import json
-import pathlib
 import time
 
 import pytest
@@ -21,9 +20,9 @@ from causal_mlr_jax.sweep import (
 from causal_mlr_jax.sweep.run_configs import Source
 from causal_mlr_jax.sweep.runs import State
 from tests import small
+from tests.paths import ROOT
 from tests.sweep.test_command import SMALL, call, starts
 
-ROOT = pathlib.Path(__file__).parents[1]
 EMOJI = Source("configs/context_emoji.py")
 PARTS = {
   "data.json": "{}",

@@ -16,7 +16,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.weights import check, state_dict
 from causal_mlr_jax.weights.mapping import published_methods
 from causal_mlr_jax.weights.parity.golden import Golden, worst
-from tests.conftest import GOLDEN
+from tests.paths import GOLDEN
 
 FILES = sorted(GOLDEN.glob("*.npz"))
 # One file of every kind; the others take minutes to compile.

@@ -13,7 +13,7 @@ from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.weights import init_from
 from causal_mlr_jax.weights.mapping import convert
 from tests import small
-from tests.conftest import GOLDEN
+from tests.paths import GOLDEN
 from tests.weights.torchvision_file import LEAVES, STATISTICS, torch_key
 
 SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import pathlib
 import struct
 
 import ml_dtypes
@@ -12,8 +11,8 @@ import safetensors.numpy
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.weights import safetensors_files, state_dict
+from tests.paths import GOLDEN
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 NAMES = {
   "float64": "F64",
   "float32": "F32",

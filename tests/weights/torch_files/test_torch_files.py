@@ -1,7 +1,6 @@
 """The restricted reader: every layout, whole and damaged."""
 
 import contextlib
-import pathlib
 
 import numpy as np
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.weights.torch_files import reader
 from causal_mlr_jax.weights.torch_files.pickle_globals import Inert
+from tests.paths import GOLDEN
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 WRAPPED = (
   "zip_format",
   "zip_big_endian",
