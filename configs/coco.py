@@ -6,8 +6,8 @@ r"""COCO 2014, 80 labels, with ResNet-101: each method by its own recipe.
 The argument after the colon is the method, `causal` by default, and after a
 comma the recipe (`published` or `common`, see `configs/coco_stuff.py`). The
 published optimisation, augmentation and resolution of each method, and what
-differs, are in `configs/recipes.py`, and its published score in the README. Nothing was run
-here: the images are not at hand.
+differs, are in `configs/recipes.py`, and its published score in the README.
+Nothing was run here: the images are not at hand.
 
 Training starts from torchvision's resnet101-63fe2227.pth, which is looked for
 in pretrained/, and is refused without it; README.md, "What training starts
@@ -30,15 +30,15 @@ does so). ML-GCN, ADD-GCN and TDRG leave out images without any label
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco
-from configs import benchmarks
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
-  config = benchmarks.configuration(argument, coco, 101)
-  benchmarks.choose_on_training_images(config)
+  config = published_data.configuration(argument, coco, 101)
+  published_data.choose_on_training_images(config)
   return config

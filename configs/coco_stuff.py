@@ -35,15 +35,15 @@ the training images.
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco_stuff
-from configs import benchmarks
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
-  config = benchmarks.configuration(argument, coco_stuff, 50)
-  benchmarks.choose_on_training_images(config)
+  config = published_data.configuration(argument, coco_stuff, 50)
+  published_data.choose_on_training_images(config)
   return config

@@ -15,15 +15,15 @@ causal 83.2.
 import ml_collections
 
 from causal_mlr_jax.data.builders import nus_wide
-from configs import benchmarks, coco
+from configs import coco, published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
   config = coco.get_config(argument)
-  benchmarks.test_on(config, nus_wide)
+  published_data.test_on(config, nus_wide)
   return config

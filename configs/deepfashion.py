@@ -35,16 +35,16 @@ unpacked in DIR:
 import ml_collections
 
 from causal_mlr_jax.data.builders import deepfashion
-from configs import benchmarks
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
-  config = benchmarks.configuration(argument, deepfashion, 50)
+  config = published_data.configuration(argument, deepfashion, 50)
   config.evaluate.metric = "top3_recall"
   config.audit.threshold = 0.1  # as Singh et al. found its pairs
   method, _, recipe = argument.partition(",")

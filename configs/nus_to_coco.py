@@ -15,15 +15,15 @@ causal 80.2.
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco
-from configs import benchmarks, nus_wide
+from configs import nus_wide, published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
   config = nus_wide.get_config(argument)
-  benchmarks.test_on(config, coco)
+  published_data.test_on(config, coco)
   return config

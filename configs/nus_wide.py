@@ -38,15 +38,15 @@ without them. The model is chosen on a twentieth of the training images.
 import ml_collections
 
 from causal_mlr_jax.data.builders import nus_wide
-from configs import benchmarks
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `benchmarks.configuration`.
+    argument: as of `published_data.configuration`.
   """
-  config = benchmarks.configuration(argument, nus_wide, 101)
-  benchmarks.choose_on_training_images(config)
+  config = published_data.configuration(argument, nus_wide, 101)
+  published_data.choose_on_training_images(config)
   return config

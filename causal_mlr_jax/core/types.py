@@ -9,7 +9,7 @@ Dimension key, used in names (`logits_BN`), comments and einsums:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,10 @@ Tree = Any
 Batch = Mapping[str, Array]
 # Side inputs of a method by name, see the method's `NEEDS`.
 Side = Mapping[str, Any]
+# From logits and labels [B, N] to the loss of each example and label [B, N].
+Criterion = Callable[[Array, Array], Array]
+# What a method trains on: the loss, and its parts by name for the logs.
+Losses = tuple[Array, dict[str, Array]]
 
 
 class Features(NamedTuple):

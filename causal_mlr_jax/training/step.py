@@ -13,7 +13,7 @@ import optax
 from clu import metrics
 
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.core.types import Array, Batch, Side, Tree
+from causal_mlr_jax.core.types import Array, Batch, Criterion, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.model import Model
 
@@ -72,7 +72,7 @@ def side_of(side: Side, batch: Batch) -> dict[str, Any]:
 def make_train_step(
   model: Model,
   method: ModuleType,
-  criterion: Callable[[Array, Array], Array],
+  criterion: Criterion,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
   seed: int,
