@@ -23,7 +23,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name, unknown_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
@@ -107,9 +107,9 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them.
     """
-    _check("method.queries", self.queries, QUERIES)
-    _check("method.adjustment", self.adjustment, ADJUSTMENTS)
-    _check("method.fusion", self.fusion, FUSIONS)
+    check_name("method.queries", self.queries, QUERIES)
+    check_name("method.adjustment", self.adjustment, ADJUSTMENTS)
+    check_name("method.fusion", self.fusion, FUSIONS)
     expectation_lib.resolve(self.intervention, self.expectation)
     super().__post_init__()
 
@@ -253,8 +253,3 @@ def loss(
   }
   weights = dict(zip(names, output.aux["loss_weights"], strict=False))
   return losses.summed_loss(logits, batch, criterion, weights)
-
-
-def _check(kind: str, name: str, choices: tuple[str, ...]) -> None:
-  if name not in choices:
-    raise unknown_name(kind, name, choices)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
@@ -80,8 +80,7 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them, or no batch in the window.
     """
-    if self.split not in SPLITS:
-      raise unknown_name("method.split", self.split, SPLITS)
+    check_name("method.split", self.split, SPLITS)
     check_variant(self.variant)
     if self.window < 1:
       raise UserError(

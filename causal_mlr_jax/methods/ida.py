@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.types import Array, Features, Output, Side
 from causal_mlr_jax.nn.attention import MultiHeadAttention
 from causal_mlr_jax.nn.heads import losses
@@ -74,8 +74,7 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them.
     """
-    if self.head_norm not in HEAD_NORMS:
-      raise unknown_name("method.head_norm", self.head_norm, HEAD_NORMS)
+    check_name("method.head_norm", self.head_norm, HEAD_NORMS)
     check_variant(self.variant)
     super().__post_init__()
 
