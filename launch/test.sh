@@ -1,5 +1,18 @@
 #!/usr/bin/env bash
-# Installs, then runs the test suite (the fast tests; all of them with -m '').
-#   launch/test.sh [arguments of pytest]
+# Installs, says what it runs and how long it takes, and runs tests.
+#   launch/test.sh          the fast tests
+#   launch/test.sh PATH     those of a file or folder, fast and slow
+#   launch/test.sh --slow   the slow tests, before a release
+#   launch/test.sh ...      any other arguments of pytest
 . "$(dirname "$0")/setup.sh" requirements-dev.txt
+if [ $# -eq 0 ]; then
+  echo "the fast tests: about 7 minutes on 2 CPU cores, a third of it once" \
+    "compilations are cached in .cache/jax"
+elif [ "$1" = --slow ]; then
+  echo "the slow tests: under 60 minutes on 2 CPU cores"
+  set -- -m slow "${@:2}"
+elif [ -e "${1%%::*}" ]; then
+  echo "all tests of $*, slow ones too"
+  set -- -m "" "$@"
+fi
 exec "$python" -m pytest "$@"

@@ -100,3 +100,21 @@ def test_no_hidden_defaults():
   for path in FILES:
     assert "config.get(" not in path.read_text()
     assert path.name != "utils.py"
+
+
+def test_files_that_are_named_are_there():
+  places = (ROOT, PACKAGE, PACKAGE / "data", ROOT / "tests")
+  texts = [
+    *FILES,
+    *ROOT.glob("configs/*.py"),
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+  ]
+  named = re.compile(r"(?<![\w/.])((?:[a-z_]+/)+[a-z0-9_]+\.py)\b")
+  gone = {
+    f"{path.relative_to(ROOT)}: {name}"
+    for path in texts
+    for name in named.findall(path.read_text())
+    if not any((place / name).exists() for place in places)
+  }
+  assert not gone

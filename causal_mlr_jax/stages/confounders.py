@@ -1,4 +1,4 @@
-"""The confounders of a run: of which images, built once, cached beside them."""
+"""The confounders of a run: chosen images, built once, cached with the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from causal_mlr_jax.workdir import as_json
 
 
 def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
-  """Checks the section `confounders` before anything is computed.
+  """Checks the section `confounders` of the configuration.
 
   Raises:
     UserError: a value that cannot be, or images of the test are asked for
@@ -44,12 +44,12 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
 def images_of(
   config: ml_collections.ConfigDict, dataset: Dataset, reuse_only: bool
 ) -> Images:
-  """Returns the images that the confounders of a configuration are made from.
+  """Returns the images that the confounders are made from.
 
   Args:
-    config: see `configs/common.py`.
-    dataset: trained on, prepared.
-    reuse_only: whether no data may be prepared.
+    config: The configuration, see `configs/common.py`.
+    dataset: The data set that is trained on, prepared.
+    reuse_only: Whether preparing data is forbidden.
 
   Raises:
     UserError: there is no such split, or the data tested on are not there.
@@ -63,7 +63,7 @@ def images_of(
     other = open_dataset(config.transfer, splits, not reuse_only)
     other = dataclasses.replace(other, reading=dataset.reading)
   for split in splits:
-    other.source(split)  # a wrong one now, not after the first features
+    other.source(split)  # a wrong name fails now, not after hours of features
   return Images(
     section.data,
     Split(dataset, config.data.train_split),
@@ -73,11 +73,11 @@ def images_of(
 
 
 def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
-  """Builds the confounders unless they are there.
+  """Returns the confounders, and builds them if the workdir lacks them.
 
   Args:
-    experiment: of the run.
-    dataset: trained on, prepared.
+    experiment: Settings of the run.
+    dataset: The data set that is trained on, prepared.
 
   Returns:
     The confounders; their provenance names the images.
@@ -110,13 +110,13 @@ def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
         )
       _build(experiment, images, weights, key)
     built = confounders_lib.load(folder, section.prior)
-  # Those built by an earlier version do not say it themselves.
+  # Files of an earlier version do not name the images.
   named = dict(built.provenance) | {"images": images.described()}
   return built._replace(provenance=named)
 
 
 def _fingerprint_in(folder: pathlib.Path) -> str | None:
-  """Returns what the confounders in a folder are made from, if any are."""
+  """Returns the fingerprint of the confounders in a folder, None without."""
   path = folder / confounders_lib.PROVENANCE
   return atomic_files.read_json(path)["fingerprint"] if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""The data of a run: prepared unless they are there, and opened."""
+"""The data set of a run: opened, and prepared first if needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from causal_mlr_jax.stages.experiment import Experiment, timed
 
 
 def prepare(experiment: Experiment) -> Dataset:
-  """Prepares the data set unless it is there, and opens it.
+  """Opens the data set of a run, and prepares it first if needed.
 
   Raises:
     UserError: as `open_dataset`.
@@ -40,22 +40,21 @@ def open_dataset(
   splits: Sequence[str],
   may_prepare: bool = True,
 ) -> Dataset:
-  """Opens a data set, and prepares it first if it is not there.
+  """Opens a data set, and prepares it first if needed.
 
   Args:
-    section: like `data` of the configuration.
-    splits: that are needed.
-    may_prepare: whether it may be prepared.
+    section: Configuration of the data set, with the keys of `config.data`.
+    splits: Splits that it must have.
+    may_prepare: Whether it may be prepared now.
 
   Raises:
-    UserError: it cannot be prepared, or lacks a split.
+    UserError: It cannot be prepared, or lacks a split.
   """
   for split in splits:
-    dataset_lib.parse_split(split)  # before data are prepared for long
+    dataset_lib.parse_split(split)  # a wrong name fails before hours of work
   builder = dataset_lib.find_builder(section)
   if may_prepare:
-    # Of several processes the first one does it; the others, and this one,
-    # then look at what is there.
+    # The first process prepares the data; then all of them open it.
     with parallel.together():
       if jax.process_index() == 0 and not dataset_lib.is_prepared(builder):
         progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
@@ -68,7 +67,7 @@ def open_dataset(
 
 
 def show(experiment: Experiment, dataset: Dataset) -> None:
-  """Says what the prepared data set holds."""
+  """Prints what the prepared data set holds."""
   sizes = (f"{name} {len(x):,}" for name, x in dataset.sources.items())
   folder = experiment.config.data.dir
   progress.say(

@@ -1,4 +1,4 @@
-"""The evaluation of a run: its best checkpoint, scored on the test splits."""
+"""The evaluation of a run: its best checkpoint on the test splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from causal_mlr_jax.stages.model import best_variables
 from causal_mlr_jax.training import predict
 from causal_mlr_jax.training.learner import Learner
 
-# Of the bootstrap that gives the standard errors of the report.
+# Resamples of the bootstrap behind the report's standard errors.
 RESAMPLES = 100
 
 
@@ -30,7 +30,7 @@ def evaluate(
   """Scores the best checkpoint on the test splits.
 
   Returns:
-    Its step, and the metrics by split.
+    The step of the checkpoint, and the metrics by split.
   """
   with timed(experiment, "evaluation"):
     step, variables = best_variables(experiment, learner)
@@ -105,13 +105,14 @@ def predictions(
 def unknown_labels(
   labels: np.ndarray, side_inputs: SideInputs
 ) -> np.ndarray | None:
-  """Returns which labels [images, N] a method was not told, None for all.
+  """Returns a mask of the labels [images, N] that the method had to predict.
 
-  A label that was told is no prediction, and no metric may count it.
+  A label that the method was told is no prediction, and no metric counts it.
+  None stands for all labels.
   """
   draw = side_inputs.evaluation_examples.get("label_state")
   if draw is None:
     return None
-  rng = np.random.default_rng(0)  # not used: the image alone decides
+  rng = np.random.default_rng(0)  # unused: the image's index decides
   states = [draw(i, row, rng) for i, row in enumerate(labels)]
   return np.stack(states) == UNKNOWN

@@ -20,13 +20,13 @@ class Experiment(NamedTuple):
   """The settings of one run, which every stage is given.
 
   Attributes:
-    config: the whole configuration, locked.
-    workdir: the run's folder.
-    mesh: of all devices.
-    method: the method's module.
-    seconds: wall time by stage, filled as the stages end.
-    reuse_only: whether what is missing is an error, and not made: the run has
-      been trained, and is evaluated now.
+    config: The whole configuration, locked.
+    workdir: The run's folder.
+    mesh: Mesh of all devices.
+    method: The method's module.
+    seconds: Wall time by stage, filled as the stages end.
+    reuse_only: Whether anything that is missing is an error instead of being
+      made: the run is trained, and is evaluated now.
   """
 
   config: ml_collections.ConfigDict
@@ -41,12 +41,12 @@ class SideInputs(NamedTuple):
   """What a method is given besides the images.
 
   Attributes:
-    shared: the same for all images, by name, replicated.
-    training_examples: those that each training example has of its own, see
-      `pipeline.ExampleInput`.
-    evaluation_examples: those that each example has at test.
-    initialise: from the model's initial variables to those it starts from.
-    provenance: what they were made from, for the report.
+    shared: Inputs that are the same for all images, by name, replicated.
+    training_examples: Inputs of each single training example, by name.
+    evaluation_examples: Inputs of each single example at test, by name.
+    initialise: Function from the model's initial variables to those that
+      training starts from.
+    provenance: What the inputs were made from, for the report.
   """
 
   shared: Side

@@ -1,4 +1,4 @@
-"""The first training of methods that start from a trained network.
+"""The first training of the methods that start from a trained network.
 
 CCD measures its confounders with one, the methods of Singh et al. 2020 start
 from one. It is a run of its own in the folder `first_stage` of the workdir,
@@ -31,10 +31,10 @@ class FirstStage(NamedTuple):
   """A trained network of the first stage.
 
   Attributes:
-    experiment: of its run.
-    learner: its model.
-    variables: of its best checkpoint, replicated.
-    step: of that checkpoint.
+    experiment: Settings of its training.
+    learner: Its model.
+    variables: Variables of its best checkpoint, replicated.
+    step: Step of that checkpoint.
   """
 
   experiment: Experiment
@@ -47,8 +47,8 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """Returns the configuration of the first training.
 
   Args:
-    config: of the whole run; `first_stage` holds what differs, and the
-      method says which one is trained first.
+    config: Configuration of the whole run. Its section `first_stage` holds
+      what differs; the method says which other method is trained first.
   """
   method = model_lib.find_method(config.method.name)
   fields = {k: v for k, v in config.method.items() if k != "name"}
@@ -65,12 +65,12 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def trainings(
   config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
 ) -> list[tuple[ml_collections.ConfigDict, Workdir]]:
-  """Returns configuration and folder of each training of a run, its own first.
+  """Returns the configuration and folder of each training of a run.
 
   Args:
-    config: of the whole run.
-    method: its module.
-    folder: of the run.
+    config: Configuration of the whole run, whose training comes first.
+    method: The method's module.
+    folder: The run's folder.
   """
   found = [(config, folder)]
   if hasattr(method, "first_stage"):
@@ -90,13 +90,13 @@ def train_in(
   config: ml_collections.ConfigDict,
   name: str,
 ) -> FirstStage:
-  """Trains in a folder of the workdir, unless it is done, and returns it.
+  """Trains in a folder of the workdir, or returns what was trained there.
 
   Args:
-    experiment: of the whole run.
-    dataset: prepared.
-    config: of this training; its method needs no side inputs.
-    name: of the folder.
+    experiment: Settings of the whole run.
+    dataset: The prepared data set.
+    config: Configuration of this training; its method needs no side inputs.
+    name: Name of the folder.
 
   Raises:
     UserError: the folder holds another configuration.

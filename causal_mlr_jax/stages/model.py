@@ -1,4 +1,4 @@
-"""The model of a run: its learner, the state it starts from, its best one."""
+"""The model of a run: what trains it, where it starts, and its best state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from causal_mlr_jax.weights import backbone_weights, init_from, started_from
 def make_learner(
   experiment: Experiment, dataset: Dataset, side_inputs: SideInputs
 ) -> Learner:
-  """Returns the model, the shapes of its state, the optimiser, the plan."""
+  """Returns the model, the shapes of its state, the optimiser and the plan."""
   with timed(experiment, "model"):
     return learner_lib.make_learner(
       experiment.config,
@@ -31,7 +31,7 @@ def initial_state(
   side_inputs: SideInputs,
   learner: Learner,
 ) -> step.TrainState:
-  """Returns the state that training starts from, and writes what that is."""
+  """Returns the state that training starts from, and records its origin."""
   config = experiment.config
 
   def initialise(variables: Tree) -> Tree:
@@ -54,7 +54,7 @@ def initial_state(
 def best_variables(
   experiment: Experiment, learner: Learner
 ) -> tuple[int, Tree]:
-  """Returns the step and the variables of the best checkpoint."""
+  """Returns the best checkpoint's step and variables."""
   fields = predict.evaluation_fields(experiment.config.evaluate.use_ema)
   target = {field: getattr(learner.shapes, field) for field in fields}
   checkpoints = Checkpoints(experiment.workdir.checkpoints)

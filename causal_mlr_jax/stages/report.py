@@ -28,11 +28,11 @@ def report(
   """Scores the best checkpoint, writes report.json and shows it.
 
   Args:
-    experiment: of the run.
-    dataset: trained on.
-    side_inputs: of the method.
-    learner: the model and its shapes.
-    target: another data set that is tested on, None for none.
+    experiment: Settings of the run.
+    dataset: The data set that was trained on.
+    side_inputs: Side inputs of the method.
+    learner: The model and the shapes of its state.
+    target: Another data set to test on, None for none.
   """
   step, metrics = evaluation.evaluate(experiment, dataset, side_inputs, learner)
   if target is not None:
@@ -61,7 +61,7 @@ def report(
 
 
 def versions() -> dict[str, str]:
-  """Returns what the results were computed with."""
+  """Returns the versions of the packages, of Python, and the devices."""
   found = {name: importlib.metadata.version(name) for name in PACKAGES}
   device = jax.devices()[0]
   return found | {

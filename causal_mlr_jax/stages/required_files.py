@@ -26,15 +26,15 @@ def check(
   """Checks that data and weights are there, before anything is prepared.
 
   Args:
-    config: see `configs/common.py`.
-    trainings: configuration and folder of each that may begin; one that was
-      begun needs no weights any more.
-    method: whose side inputs may be made, None for none.
-    prepared: whether the data must have been prepared already.
-    only_warn: whether weights that are missing are told, and no error.
+    config: The configuration, see `configs/common.py`.
+    trainings: Configuration and folder of each training that may begin. One
+      that has begun no longer needs its initial weights.
+    method: Method whose side inputs may be made, None for none.
+    prepared: Whether the data set must be prepared already.
+    only_warn: Whether missing weights are a warning instead of an error.
 
   Raises:
-    UserError: names all that is missing, at once.
+    UserError: Something is missing; the message names all of it.
   """
   find = dataset_lib.find_builder if prepared else dataset_lib.check_files
   data = [lambda: find(config.data)]

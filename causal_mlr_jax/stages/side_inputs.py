@@ -1,4 +1,4 @@
-"""Side inputs of a method, built once and kept with what they came from."""
+"""A method's side inputs: built once, and kept with a note of their origin."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ COUNTS, EMBEDDINGS = "cooccurrence.npz", "label_embeddings.npz"
 def prepare(
   experiment: Experiment, dataset: Dataset, may_train: bool = False
 ) -> SideInputs:
-  """Makes what the method needs, unless it is in the workdir.
+  """Returns the method's side inputs, and makes those the workdir lacks.
 
   Args:
-    experiment: of the run.
-    dataset: prepared.
-    may_train: whether a method's first stage is trained if it is not there.
+    experiment: Settings of the run.
+    dataset: The prepared data set.
+    may_train: Whether a method's first stage may be trained if it is missing.
 
   Raises:
-    UserError: something is missing that may not be made now.
+    UserError: Something is missing and may not be made now.
   """
   needs = training_needs(experiment.method)
   shared: dict[str, Any] = {}
@@ -78,14 +78,14 @@ def prepare(
 
 
 def check_files(config: ml_collections.ConfigDict, method: ModuleType) -> None:
-  """Checks that the files of the method's side inputs are there.
+  """Checks that the files which the method's side inputs need exist.
 
   Args:
-    config: see `configs/common.py`.
-    method: its module.
+    config: The configuration, see `configs/common.py`.
+    method: The method's module.
 
   Raises:
-    UserError: names all that are missing.
+    UserError: Some are missing; the message names all of them.
   """
   needs, checks = training_needs(method), []
   if "confounders" in needs:
@@ -119,7 +119,7 @@ def _from_training_labels(
   needs: tuple[str, ...],
   provenance: dict[str, Any],
 ) -> dict[str, Any]:
-  """Counts labels and makes embeddings, or reads what an earlier run made."""
+  """Returns label counts and embeddings, from the workdir if it has them."""
   config, folder = experiment.config, experiment.workdir.side_inputs
   split = config.data.train_split
   key = fingerprint(
@@ -180,7 +180,7 @@ def _embeddings(
 
 
 def _no_prototypes(experiment: Experiment, dataset: Dataset) -> np.ndarray:
-  """Returns zeros [N, C]: a checkpoint that is read holds the true ones."""
+  """Returns zeros [N, C] in place of the prototypes that a checkpoint holds."""
   section = experiment.config.backbone
   backbone = backbones.make(section, None, jnp.float32)
   image = jnp.zeros((1, 64, 64, 3))
@@ -198,11 +198,11 @@ def _from_first_stage(
   shared: dict[str, Any],
   provenance: dict[str, Any],
 ) -> Any:
-  """Trains the first stage; adds what comes of it to `shared`.
+  """Trains the first stage, and adds to `shared` what the method takes of it.
 
   Returns:
-    A function that gives a model the first stage's values, where it has the
-    same variables.
+    A function that gives a model's variables the values of the first stage,
+    where it has the same ones.
   """
   first = first_stage.prepare(experiment, dataset)
   needs = training_needs(experiment.method)
@@ -219,7 +219,7 @@ def _from_first_stage(
       shared["label_prototypes"] = _prototypes(experiment, dataset, first)
 
   def initialise(variables: Tree) -> Tree:
-    # Read again where they are needed, rather than kept in all of training.
+    # Read again when needed, so that they do not take memory in training.
     _, started = best_variables(first.experiment, first.learner)
     return published_methods.shared(variables, parallel.to_host(started))
 
@@ -229,7 +229,7 @@ def _from_first_stage(
 def _prototypes(
   experiment: Experiment, dataset: Dataset, first: first_stage.FirstStage
 ) -> np.ndarray:
-  """Returns the label prototypes [N, C], from the workdir if they are there."""
+  """Returns the label prototypes [N, C], from the workdir if it has them."""
   config = experiment.config
   path = first.experiment.workdir.path / "label_prototypes.npz"
 

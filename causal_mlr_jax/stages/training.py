@@ -1,4 +1,4 @@
-"""The training of a run, from its newest checkpoint or from its start."""
+"""The training of a run, from its newest checkpoint or from the beginning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train(
   side_inputs: SideInputs,
   learner: Learner,
 ) -> None:
-  """Trains, from the newest checkpoint if there is one, to the end."""
+  """Trains to the end, from the newest checkpoint if there is one."""
   with timed(experiment, "training"):
     mesh, plan = experiment.mesh, learner.plan
     state = sums = None

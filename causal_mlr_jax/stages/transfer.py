@@ -1,4 +1,4 @@
-"""Tests a model on another data set, on the labels that both have.
+"""Tests a model on another data set, on the labels that both sets have.
 
 The setting of the paper's Table 2: trained on all labels of one data set,
 tested on all images of the other one, scored on the shared labels alone.
@@ -31,12 +31,12 @@ PAIRS = (("coco", "nus_wide"), ("nus_wide", "coco"))
 
 
 def is_set(config: ml_collections.ConfigDict) -> bool:
-  """Says whether another data set is to be tested on."""
+  """Returns whether the configuration names another data set to test on."""
   return bool(config.transfer.name)
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Checks the section `transfer` before anything is computed.
+  """Checks the section `transfer` of the configuration.
 
   Raises:
     UserError: no shared labels of the two data sets are known.
@@ -62,11 +62,12 @@ def shared(config: ml_collections.ConfigDict) -> tuple[tuple[str, str], ...]:
 
 
 def prepare(experiment: Experiment, dataset: Dataset) -> Dataset | None:
-  """Prepares the other data set unless it is there, and opens it.
+  """Opens the other data set, and prepares it first if needed.
 
   Args:
-    experiment: of the run.
-    dataset: trained on; the other one is read with the same threads.
+    experiment: Settings of the run.
+    dataset: The data set that is trained on; the other one is read with as
+      many threads.
 
   Returns:
     None where none is to be tested on.
@@ -89,11 +90,11 @@ def evaluate(
   """Returns the metrics of the best checkpoint, by 'name:split'.
 
   Args:
-    experiment: of the run.
-    dataset: trained on.
-    side_inputs: of the method.
-    learner: the model and its shapes.
-    target: tested on.
+    experiment: Settings of the run.
+    dataset: The data set that was trained on.
+    side_inputs: Side inputs of the method.
+    learner: The model and the shapes of its state.
+    target: The data set that is tested on.
   """
   config = experiment.config
   view, columns = relabelled(target, dataset.labels, shared(config))
