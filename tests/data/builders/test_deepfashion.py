@@ -213,7 +213,7 @@ def test_damaged_lists(root):
   replace(names, "3\n", "9\n")
   fails(
     root,
-    "'bell' stands there more than once",
+    "'bell' appears more than once",
     "list_attr_cloth.txt:3: 'a-line",
   )
   names.write_text(text.rsplit("\n", 2)[0])
@@ -228,7 +228,7 @@ def test_damaged_partitions(root):
   partition.write_text(text.replace(" val", " dev", 1))
   fails(root, "list_eval_partition.txt:17: ", "train, val or test")
   partition.write_text(text.replace("img_00000003", "img_00000004"))
-  fails(root, "img_00000004.jpg stands there twice")
+  fails(root, "img_00000004.jpg appears twice")
   partition.write_text(text.replace("img_00000003", "img_00000099"))
   fails(
     root,

@@ -75,13 +75,13 @@ def test_all_mistakes_of_a_csv_are_named(root):
     (7, "2 cells, expected 3"),
     (8, "an empty label in 'cat;;dog'"),
     (9, "split ''"),
-    (9, "pictures/6.png stands there twice, see it in labels.csv:8"),
-    (12, "Pictures/6.PNG stands there twice, see pictures/6.png in"),
+    (9, "pictures/6.png is a duplicate of the image in labels.csv:8"),
+    (12, "Pictures/6.PNG is a duplicate of pictures/6.png in"),
     (13, "empty path"),
-    (14, "pictures/9.png stands there twice, see it in labels.csv:11"),
+    (14, "pictures/9.png is a duplicate of the image in labels.csv:11"),
   ):
     assert f"labels.csv:{number}: {problem}" in message
-  assert "labels 'Cat' and 'cat' differ in case alone" in message
+  assert "labels 'Cat' and 'cat' differ only in case" in message
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_files_that_do_not_fit_each_other(root):
   content["categories"].reverse()
   write_json(root / "val.json", content)
   message = fails(root, "list different labels")
-  assert "val.json: images[0]: pictures/0.png stands there twice" in message
+  assert "val.json: images[0]: pictures/0.png is a duplicate" in message
   write_csv(root)
   (root / "labels.csv").rename(root / "half.csv")
   fails(root, "half.csv:2: has a split, and so", annotations="train=half.csv")
