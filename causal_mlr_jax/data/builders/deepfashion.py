@@ -247,7 +247,7 @@ def _join(
       problems.add(f"{path} is not in {files.attributes.name}")
   for split, found in rows.items():
     if not found:
-      problems.add(f"no image of {split}")
+      problems.add(f"no images in the split {split}")
   problems.raise_if_any(
     f"{files.attributes} and {files.partition}",
     "Both must be of the same release: get the official files again.",

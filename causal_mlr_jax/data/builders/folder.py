@@ -143,7 +143,7 @@ def _check_images(
 ) -> None:
   seen: dict[str, Entry] = {}
   if not entries:
-    problems.add("no image is named")
+    problems.add("no images are listed")
   for entry in entries:
     # Some file systems cannot hold two names that differ only in case.
     first = seen.setdefault(entry.path.casefold(), entry)

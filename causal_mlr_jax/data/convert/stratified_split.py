@@ -37,8 +37,8 @@ def assign(
     or abs(shares_S.sum() - 1) > 1e-9
   ):
     raise UserError(
-      f"Parts of a split are {tuple(parts)}: expected positive numbers with "
-      "the sum 1."
+      f"Parts of a split are {tuple(parts)}: expected positive numbers that "
+      "sum to 1."
     )
   rng = np.random.default_rng(seed)
   labels_MN = np.asarray(labels_MN, bool)

@@ -44,7 +44,9 @@ def read(
     if keys.count(key) != 1:
       whole = False
       names = " or ".join(name for name, k in columns.items() if k == key)
-      problems.add(f"{path.name}:1: {keys.count(key)} columns {names}, not one")
+      problems.add(
+        f"{path.name}:1: {keys.count(key)} columns {names}, expected one"
+      )
   for number, cells in rows if whole else ():
     if len(cells) == len(keys):
       named = zip(keys, cells, strict=True)

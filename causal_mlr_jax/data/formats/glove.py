@@ -90,8 +90,8 @@ def _read_vectors(
         width = width or len(numbers)
         if not numbers or len(numbers) != width:
           raise ValueError(
-            f"line {number} ({word!r}) has {len(numbers)} numbers, not "
-            f"{width or 'any'}"
+            f"line {number} ({word!r}) has {len(numbers)} numbers, "
+            f"expected {width or 'at least one'}"
           )
         found[word] = np.array([float(x) for x in numbers])
   except (OSError, ValueError) as error:

@@ -171,7 +171,7 @@ def _read_images(path: pathlib.Path, problems: Problems) -> list[str]:
       )
     images[image] = number
   if not images:
-    problems.add(f"{path.name}: names no image")
+    problems.add(f"{path.name}: lists no images")
   return list(images)
 
 
@@ -242,7 +242,7 @@ def read_csv(path: pathlib.Path, concepts: Sequence[str]) -> Table:
     splits[split][1].append(labels_N)
   for split, (images, _) in splits.items():
     if not images:
-      problems.add(f"{path.name}: no image of {split}")
+      problems.add(f"{path.name}: no images in the split {split}")
   problems.raise_if_any(str(path), "Get the file again.")
   made = {s: (images, np.stack(rows)) for s, (images, rows) in splits.items()}
   return made, _image_root(path.parent, splits["train"][0]), ()

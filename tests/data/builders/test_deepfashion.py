@@ -236,7 +236,7 @@ def test_damaged_partitions(root):
     "img_00000099.jpg is not in list_attr_img.txt",
   )
   partition.write_text(text.replace(" val", " train"))
-  fails(root, "no image of validation")
+  fails(root, "no images in the split validation")
   partition.write_text(text.replace("img/Item_0/", "/etc/"))
   fails(root, "absolute path '/etc/")
 

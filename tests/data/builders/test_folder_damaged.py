@@ -101,7 +101,7 @@ def test_all_mistakes_of_a_csv_are_named(root):
       ["2 problem(s)", "csv:1: column 'by' holds 'Eve' and no 0 or 1"],
     ),
     ("path,,cat\n", ["a column without a name"]),
-    ("path,cat,dog\n", ["no image is named"]),
+    ("path,cat,dog\n", ["no images are listed"]),
     ("", ["is empty"]),
     ("path,a,b\npictures/1.png,1,\n", [":2: an empty cell in column 'b'"]),
     ("path,a,b\npictures/1.png,2,x\n", [":2: '2' in column 'a'", "'x' in col"]),

@@ -206,7 +206,7 @@ def test_damaged_lists(root):
     "TrainImagelist.txt:5: path '..\\\\etc\\\\passwd' leads out of the folder",
   )
   file.write_text("")
-  fails(root, "TrainImagelist.txt: names no image")
+  fails(root, "TrainImagelist.txt: lists no images")
 
 
 def test_an_image_that_is_in_no_list(tmp_path, values):
@@ -222,8 +222,8 @@ def test_an_image_that_is_in_no_list(tmp_path, values):
 @pytest.mark.parametrize(
   ("text", "problem"),
   [
-    ("filepath,label\n", "0 columns split_name or split, not one"),
-    ("filepath,label,label,split\n", "2 columns label or labels, not one"),
+    ("filepath,label\n", "0 columns split_name or split, expected one"),
+    ("filepath,label,label,split\n", "2 columns label or labels, expected one"),
     ("x,label,split\n/a.jpg,[],val\n", ":2: absolute path '/a.jpg'"),
     ("", "is empty"),
     ("filepath,label,split\na.jpg,\"['sky']\",test\n", ":2: split 'test'"),
@@ -235,7 +235,7 @@ def test_an_image_that_is_in_no_list(tmp_path, values):
     ("filepath,label,split\na.jpg,\"['sky'\"x,val\n", ":2 is not valid CSV"),
     ("filepath,label,split\n/a.jpg,[],val\n", ":2: absolute path '/a.jpg'"),
     ("filepath,label,split\na.jpg,[],val\na.jpg,[],val\n", ":3: a.jpg also"),
-    ("filepath,label,split\na.jpg,[],val\n", "no image of train"),
+    ("filepath,label,split\na.jpg,[],val\n", "no images in the split train"),
   ],
 )
 def test_damaged_csv(tmp_path, text, problem):
