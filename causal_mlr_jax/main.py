@@ -1,12 +1,12 @@
-"""Trains and evaluates a multi-label recogniser, from data to report.
+"""Trains and evaluates a multi-label image recognition model.
 
   python -m causal_mlr_jax.main --config=configs/context_emoji.py
   python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
   python -m causal_mlr_jax.main --config=... --config.confounders.num=60
 
-The same command on the same --workdir goes on where the last one stopped.
-Exit codes: 0 done, 2 a mistake that the message explains, 3 the loss was not
-finite, 130 interrupted, 143 asked to stop and saved.
+The same command with the same --workdir goes on where the last one stopped.
+Exit codes: 0 done, 2 user error (the message explains it), 3 loss not finite,
+130 interrupted, 143 stopped on request after saving.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from causal_mlr_jax.core import errors, parallel
 from causal_mlr_jax.modes import MODES
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "A file of configs/, with a method after a colon."
+  "config", None, "A file in configs/; a method may follow after a colon."
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir",
@@ -37,13 +37,13 @@ _MODE = flags.DEFINE_enum(
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
-  "Join the other processes of Slurm (one for each GPU), Cloud TPU or "
-  "Kubernetes (one a host).",
+  "Join the other processes under Slurm (one process per GPU), Cloud TPU or "
+  "Kubernetes (one process per host).",
 )
 
 
 def main(_: list[str]) -> None:
-  """Runs the mode of the flags."""
+  """Runs the program in the mode that the flags select."""
   logging.set_verbosity(logging.INFO if FLAGS.verbosity > 0 else -1)
   if _DISTRIBUTED.value:
     parallel.initialize()
@@ -67,12 +67,12 @@ def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line.
 
   Raises:
-    UserError: a wrong flag, key, value or configuration file.
+    UserError: A flag, key, value or configuration file is wrong.
   """
   try:
     rest = FLAGS(argv)
     if _CONFIG.value is not None:
-      _CONFIG.value.keys()  # a file that is missing fails here, not at once
+      _CONFIG.value.keys()  # a missing file raises here, not when parsed
   except errors.FLAG_ERRORS as error:
     raise errors.UserError(_explain(error)) from error
   if _CONFIG.value is None:
@@ -88,7 +88,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _explain(error: BaseException) -> str:
-  """Returns what went wrong without the traceback that flags put in it."""
+  """Returns the message of an error without the traceback that absl adds."""
   deepest: BaseException | None = error
   mistake = None
   while deepest is not None:
@@ -100,11 +100,11 @@ def _explain(error: BaseException) -> str:
     return errors.unknown_key(error)
   lines = [line for line in str(error).splitlines() if line.strip()]
   last = lines[-1].strip()
-  if "No such file" in last:  # in the text alone: the flag has swallowed it
+  if "No such file" in last:  # the flag hides the original error's type
     return (
       f"The configuration cannot be read: {last}. Expected --config=FILE, for "
       "example --config=configs/context_emoji.py, from the folder that "
-      "configs/ is in."
+      "contains configs/."
     )
   return f"{last} (--help shows the flags)"
 

@@ -1,4 +1,4 @@
-"""The folder of one run: its lock, its configuration, its artefacts."""
+"""The workdir of one run: its lock, its configuration, its artefacts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data.dataset import Dataset
 
-# Where the data lie may change; that they are the same is checked apart. So may
-# what reading them may use, and what is measured on a trained run, as a
-# whole section.
+# Keys that may change between two starts of a run: where the data lie (a
+# separate check ensures that they are the same), the resources for reading
+# them, and the whole section of what is measured on the trained model.
 MAY_DIFFER = (
   *(
     f"config.{section}.{key}"
@@ -36,10 +36,10 @@ MAY_DIFFER = (
 
 
 class Workdir:
-  """Names what a run's folder holds.
+  """The folder of a run and the paths of what it holds.
 
   Attributes:
-    path: the folder, absolute.
+    path: Absolute path of the folder.
   """
 
   def __init__(self, path: str):
@@ -47,27 +47,27 @@ class Workdir:
 
   @property
   def config(self) -> pathlib.Path:
-    """The configuration the run was started with."""
+    """The file of the configuration that the run was started with."""
     return self.path / "config.json"
 
   @property
   def data(self) -> pathlib.Path:
-    """The fingerprint of the data, and the labels in their order."""
+    """The file of the data's fingerprint and of the labels in their order."""
     return self.path / "data.json"
 
   @property
   def confounders(self) -> pathlib.Path:
-    """The folder of centres, prior and provenance."""
+    """The folder of the confounders' centres, prior and provenance."""
     return self.path / "confounders"
 
   @property
   def side_inputs(self) -> pathlib.Path:
-    """The folder of what was made from the training labels."""
+    """The folder of the side inputs made from the training labels."""
     return self.path / "side_inputs"
 
   @property
   def started_from(self) -> pathlib.Path:
-    """What the parts of the model started from."""
+    """The file that says where the model's initial parameters came from."""
     return self.path / "started_from.json"
 
   @property
@@ -81,28 +81,28 @@ class Workdir:
     return self.path / "report"
 
   def part(self, name: str) -> Workdir:
-    """Returns the folder of a training that belongs to this run."""
+    """Returns the workdir of another training that belongs to this run."""
     return Workdir(str(self.path / name))
 
   def read_started_from(self) -> Mapping[str, Any]:
-    """Returns what the parts of the model started from."""
+    """Returns where the initial parameters of each part came from."""
     if self.started_from.exists():
       return atomic_files.read_json(self.started_from)
     return {"model": "not recorded: an earlier version began the training"}
 
   def is_trained(self) -> bool:
-    """Says whether there is a checkpoint."""
+    """Returns whether there is a checkpoint."""
     steps = self.checkpoints.glob("[0-9]*")
     return any(step.name.isdigit() for step in steps)
 
   def check(self, config: ml_collections.ConfigDict) -> None:
-    """Refuses a folder that cannot be written or holds another run.
+    """Checks that the folder can be written and holds no other run.
 
-    The first process makes the folder. All of them must call it, as they must
-    call all that writes below.
+    The first process creates the folder. All processes must call this, and also
+    every method below that writes.
 
     Raises:
-      UserError: with the reason, or the difference of the configurations.
+      UserError: The folder cannot be written, or the configurations differ.
     """
     with parallel.together():
       if jax.process_index() == 0:
@@ -111,7 +111,7 @@ class Workdir:
         except OSError as error:
           raise UserError(
             f"The workdir {self.path} cannot be written: {error.strerror}. Set "
-            "--workdir to a folder that can."
+            "--workdir to a folder that can be written."
           ) from error
       self._check_config(config)
 
@@ -122,21 +122,21 @@ class Workdir:
     lines = differences(found, as_json(config))
     if lines:
       raise UserError(
-        f"The workdir {self.path} holds a run of another configuration; set "
-        "another --workdir, or go back to its values (its own first):\n  "
+        f"The workdir {self.path} holds a run with another configuration; set "
+        "another --workdir, or go back to the values there:\n  "
         + "\n  ".join(lines)
       )
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
-    """Holds the folder; the system lets go of it when the process ends.
+    """Locks the folder; the system releases the lock if the process dies.
 
     Raises:
-      UserError: another process holds it.
+      UserError: Another process holds the lock.
     """
     with contextlib.ExitStack() as held:
       with parallel.together():
-        if jax.process_index() == 0:  # it holds the folder for all
+        if jax.process_index() == 0:  # it holds the lock for all processes
           self._lock(held.enter_context((self.path / "lock").open("a+")))
       yield
 
@@ -155,7 +155,7 @@ class Workdir:
     file.flush()
 
   def save_config(self, config: ml_collections.ConfigDict) -> None:
-    """Writes the configuration, unless it is there."""
+    """Writes the configuration unless its file exists."""
     with parallel.together():
       if jax.process_index() == 0 and not self.config.exists():
         atomic_files.write_json(self.config, as_json(config))
@@ -164,7 +164,7 @@ class Workdir:
     """Checks that there is a checkpoint.
 
     Raises:
-      UserError: there is none.
+      UserError: There is none.
     """
     if not self.is_trained():
       raise UserError(
@@ -173,14 +173,14 @@ class Workdir:
       )
 
   def check_data(self, dataset: Dataset) -> None:
-    """Remembers the data and the labels of the run; refuses others later.
+    """Records the run's data and labels; later calls compare the data.
 
     Args:
-      dataset: prepared.
+      dataset: Prepared data set.
 
     Raises:
-      UserError: the run was started on other data, a process has others than
-        the first one, or another workdir.
+      UserError: The run was started on other data, or a process has other data
+        or another workdir than the first one.
     """
     with parallel.together():
       if jax.process_index() == 0 and not self.data.exists():
@@ -199,23 +199,25 @@ class Workdir:
       raise UserError(
         f"Process {jax.process_index()} does not find {self.data}, which the "
         "first process has written: expected a workdir on a disk that all "
-        "hosts share. Set --workdir to a folder there."
+        "hosts share. Set --workdir to a folder on such a disk."
       ) from error
     if found != dataset.fingerprint:
       raise UserError(
         f"The workdir {self.path} holds a run on other data: fingerprint "
         f"{found} there, {dataset.fingerprint} in --config.data.dir. Set "
-        "another --workdir, or --config.data.dir to the data it was started on."
+        "another --workdir, or set --config.data.dir to the data that the run "
+        "was started on."
       )
 
   def save_parameters(
     self, params: Tree, started_from: Mapping[str, Any]
   ) -> None:
-    """Writes what a training starts from, and says it.
+    """Records the initial parameters and where they come from.
 
     Args:
-      params: of the model before the first step, listed in parameters.txt.
-      started_from: where its parts come from, see `weights.started_from`.
+      params: Parameters before the first step; parameters.txt lists them.
+      started_from: Where each part of the model comes from; see
+        `weights.started_from`.
     """
     count = parameter_overview.count_parameters(params)
     path = self.path / "parameters.txt"
@@ -232,14 +234,14 @@ class Workdir:
 
 
 def as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Returns a configuration as JSON sees it: tuples as lists."""
+  """Returns a configuration as a dict of JSON values (tuples become lists)."""
   return json.loads(config.to_json_best_effort())
 
 
 def differences(
   old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "config"
 ) -> list[str]:
-  """Returns a line for each key whose value differs and may not."""
+  """Returns a line for each key that differs and is not in `MAY_DIFFER`."""
   lines = []
   for key in sorted(old.keys() | new.keys()):
     a, b = old.get(key, "(absent)"), new.get(key, "(absent)")

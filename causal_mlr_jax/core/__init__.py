@@ -1,1 +1,1 @@
-"""Types, lookup by name, errors and parallelism: imported by every layer."""
+"""Types, errors, files and parallelism, used by every layer."""

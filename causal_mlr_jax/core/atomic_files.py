@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then moved."""
+"""Atomic writes: a temporary file is moved into place once it is complete."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import numpy as np
 def temporary_path(path: pathlib.Path) -> pathlib.Path:
   """Returns a hidden path beside `path` that no other process writes to.
 
-  Process numbers are not enough where several machines, or containers, share
-  a disk: they repeat, and so do the host names of containers.
+  The process id alone is not unique where several machines or containers share
+  a disk, and containers can have the same host name, hence the random part.
   """
   unique = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
   return path.with_name(f".{path.name}.{unique}.tmp")
 
 
 def check_writable(folder: pathlib.Path) -> None:
-  """Checks that files can be written in a folder, which is made if absent.
+  """Checks that files can be written in a folder, creating it if absent.
 
   Raises:
-    OSError: they cannot.
+    OSError: The folder is not writable.
   """
   folder.mkdir(parents=True, exist_ok=True)
   trial = temporary_path(folder / "writable")
@@ -39,7 +39,7 @@ def check_writable(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
-  """Opens a temporary file that becomes `path` when all was written."""
+  """Opens a temporary file that replaces `path` if the block succeeds."""
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = temporary_path(path)
   try:
@@ -53,7 +53,7 @@ def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a value as indented JSON; NaN is an error, not a silent token."""
+  """Writes a value as indented JSON; raises ValueError for NaN or infinity."""
   text = json.dumps(value, indent=2, allow_nan=False)
   with replacing(path) as file:
     file.write(text.encode() + b"\n")
@@ -65,12 +65,12 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
-  """Writes arrays by name as an uncompressed npz file."""
+  """Writes named arrays to an uncompressed npz file."""
   with replacing(path) as file:
     np.savez(file, **arrays)
 
 
 def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads the arrays of an npz file; refuses pickled objects."""
+  """Reads the arrays of an npz file; pickled objects are refused."""
   with np.load(path, allow_pickle=False) as file:
     return {name: file[name] for name in file.files}

@@ -1,4 +1,4 @@
-"""How many cores a process may use."""
+"""The number of CPU cores that a process may use."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 
 def own_cores() -> int:
-  """Returns how many cores are this process's own, at least 1.
+  """Returns this process's share of the CPU cores, at least 1.
 
-  As many as its affinity, which Slurm sets, and the quota of its container
-  allow. Processes of a run that are given the same cores share them out. All
+  The count respects the CPU affinity, which Slurm sets, and the container's
+  quota. Processes of a run that have the same cores divide them equally. All
   processes must call this together.
   """
   cores = joblib.cpu_count()
@@ -23,7 +23,7 @@ def own_cores() -> int:
     return cores
   from jax.experimental import multihost_utils
 
-  # Not on macOS, where all processes of a host have the same.
+  # macOS has no affinity: there, all processes of a host share all cores.
   affinity = getattr(os, "sched_getaffinity", lambda pid: ())
   place = f"{socket.gethostname()} {sorted(affinity(0))}"
   mine = np.asarray(zlib.crc32(place.encode()), np.uint32)

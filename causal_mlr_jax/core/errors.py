@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the exit codes of the program."""
+"""Errors that a user can fix, and the exit codes of the program."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ EXIT_USER_ERROR = 2
 EXIT_NON_FINITE = 3
 EXIT_INTERRUPTED = 130
 EXIT_PREEMPTED = 143
-# What a wrong flag, key, value or configuration file raises in absl and
-# ml_collections.
+# What absl and ml_collections raise for a wrong flag, key, value or
+# configuration file.
 FLAG_ERRORS = (
   flags.Error,
   AttributeError,
@@ -25,8 +25,8 @@ FLAG_ERRORS = (
 
 
 def unknown_key(error: AttributeError | KeyError) -> str:
-  """Returns what an error of a configuration says of a key that it lacks."""
-  while isinstance(error.args[0], BaseException):  # one in another
+  """Returns the message for a key that the configuration does not have."""
+  while isinstance(error.args[0], BaseException):  # the error wraps another
     error = error.args[0]
   return (
     f"Unknown configuration key {' '.join(str(error.args[0]).split())} "
@@ -38,26 +38,26 @@ def unknown_key(error: AttributeError | KeyError) -> str:
 class UserError(ValueError):
   """Something outside the code is wrong: a key, a name, a file, a folder.
 
-  The message says what was wrong, what was expected, what was got and what
-  to do. `main` prints it without a traceback and exits with 2.
+  The message says what is wrong, what was expected, what was found and what to
+  do about it. `main` prints it without a traceback and exits with code 2.
   """
 
 
 def check_all(checks: Iterable[Callable[[], Any]]) -> None:
-  """Runs checks to the last one, so that one message names all that is wrong.
+  """Runs all checks, so that one message can report every problem.
 
   Args:
-    checks: functions without arguments that raise a `UserError`.
+    checks: Functions without arguments that may raise a `UserError`.
 
   Raises:
-    UserError: with the messages of all that failed.
+    UserError: At least one check failed; lists the messages of all failures.
   """
   failed = []
   for check in checks:
     try:
       check()
     except UserError as error:
-      if str(error) not in map(str, failed):  # two may lack the same file
+      if str(error) not in map(str, failed):  # two checks may need one file
         failed.append(error)
   if len(failed) == 1:
     raise failed[0]

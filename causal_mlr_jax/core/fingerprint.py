@@ -1,4 +1,4 @@
-"""Fingerprints: what an artefact was made from, as one short string."""
+"""Fingerprints: short hashes of everything an artefact was made from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def fingerprint(**parts: Any) -> str:
-  """Returns 16 hexadecimal digits that change with any of the parts.
+  """Returns a hash of 16 hexadecimal digits that depends on every part.
 
   Args:
-    **parts: JSON-able values by name.
+    **parts: JSON-serialisable values by name.
   """
   text = json.dumps(parts, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""A lock that processes of one or several machines wait for."""
+"""A file lock between processes on one or several machines."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from causal_mlr_jax.core import progress
 
 @contextlib.contextmanager
 def held(path: pathlib.Path, does: str) -> Iterator[None]:
-  """Holds a lock file, which goes away with the lock.
+  """Waits for a lock file, holds it during the block, then removes it.
 
-  The system lets go of it when the process ends. Folders that were made for
-  the file, up to two, go away too if nothing else came to lie in them.
+  The operating system releases the lock if the process dies. The file's folder
+  and that folder's parent are removed too if they are empty.
 
   Args:
-    path: of the file.
-    does: what another process does that holds it, such as 'prepares coco'.
+    path: Path of the lock file.
+    does: What a process that holds the lock does, such as 'prepares coco';
+      shown to processes that wait.
 
   Raises:
-    OSError: the file cannot be written.
+    OSError: The file cannot be written.
   """
   with _acquired(path, does):
     try:
@@ -39,11 +40,11 @@ def held(path: pathlib.Path, does: str) -> Iterator[None]:
 def _acquired(path: pathlib.Path, does: str) -> IO[str]:
   while True:
     with contextlib.ExitStack() as stack:
-      # Whoever held it may remove the folders between any two of these lines.
+      # The previous holder may remove the folders between any of these lines.
       stack.enter_context(contextlib.suppress(FileNotFoundError))
       try:
         path.parent.mkdir(parents=True, exist_ok=True)
-      except FileExistsError:  # also where the folder went away just now
+      except FileExistsError:  # also raised if the folder has just vanished
         if path.parent.is_file():
           raise
         continue
@@ -53,7 +54,7 @@ def _acquired(path: pathlib.Path, does: str) -> IO[str]:
       except BlockingIOError:
         progress.say(f"waiting: another process {does}")
         fcntl.flock(file, fcntl.LOCK_EX)
-      # Whoever held it removes it: then another file has its place.
+      # The previous holder removes its file; a lock on that file is worthless.
       if os.path.samestat(os.fstat(file.fileno()), path.stat()):
         stack.pop_all()
         return file

@@ -1,8 +1,8 @@
-"""Finds modules and keys by name, and says which names there are.
+"""Finds modules by name, and reports the valid choices for a wrong name.
 
-No table lists the methods, backbones or data sets: a name is a file. A wrong
-name raises with the choices and the nearest match; an ImportError inside a
-file that exists is let through.
+No table lists the methods, backbones or data sets: each is a file, found by its
+name. A wrong name raises an error with the choices and the nearest match; an
+ImportError inside an existing file is passed on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from causal_mlr_jax.core.errors import UserError
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
-  """Returns the error for a name that is none of `choices`.
+  """Returns the error for a name that is not among `choices`.
 
   Args:
-    kind: what the name stands for, for example "method".
-    name: the name that was given.
-    choices: the names that exist.
+    kind: What the name stands for, for example "method".
+    name: The name that was given.
+    choices: The valid names.
   """
   choices = sorted(choices)
   near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
@@ -49,7 +49,7 @@ def check_name(kind: str, name: str, choices: Iterable[str]) -> None:
 
 
 def names(package: str) -> list[str]:
-  """Returns the names of the public modules of a package, sorted."""
+  """Returns the sorted names of the public modules of a package."""
   path = importlib.import_module(package).__path__
   found = (m.name for m in pkgutil.iter_modules(path))
   return sorted(n for n in found if not n.startswith("_"))
@@ -59,12 +59,12 @@ def module(package: str, name: str) -> ModuleType:
   """Imports module `name` of `package`.
 
   Args:
-    package: for example "causal_mlr_jax.methods".
-    name: a file's name in it, without the ending.
+    package: Dotted name, for example "causal_mlr_jax.methods".
+    name: Name of a file in the package, without the extension.
 
   Raises:
-    UserError: no such file.
-    ImportError: the file exists and one of its own imports fails.
+    UserError: There is no such file.
+    ImportError: The file exists, but one of its own imports fails.
   """
   choices = names(package)
   if name not in choices:

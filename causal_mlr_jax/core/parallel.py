@@ -1,9 +1,8 @@
 """One mesh axis, `data`, and a `pmap` that Orbax and jit understand.
 
-The distributed engine is JAX's own multi-controller runtime: one process on a
-machine, or several joined by `jax.distributed`. A step is written for one
-device, with collectives over `AXIS`, and mapped over all devices by
-`pmapped`.
+The program runs on JAX's own multi-controller runtime: one process, or several
+joined by `jax.distributed`. A step is written for one device, with collectives
+over `AXIS`, and `pmapped` maps it over all devices.
 """
 
 from __future__ import annotations
@@ -24,26 +23,28 @@ from causal_mlr_jax.core.types import Tree
 AXIS = "data"
 REPLICATED = PartitionSpec()
 SHARDED = PartitionSpec(AXIS)
-# How long processes wait for one that works alone, as to prepare a data set.
+# How long processes wait for one that works alone, such as on preparing a data
+# set.
 PATIENCE_MS = 7 * 24 * 60 * 60 * 1000
 _meetings = itertools.count()
 
 
 def initialize() -> None:
-  """Joins the other processes; Slurm, Cloud TPU and Kubernetes are known.
+  """Joins the other processes under Slurm, on Cloud TPU or on Kubernetes.
 
-  Under Slurm JAX gives a process one GPU, that of its number on the node.
+  Under Slurm, JAX gives each process one GPU: the one whose number is the
+  process's rank on the node.
 
   Raises:
-    UserError: no cluster was found or its coordinator did not answer.
+    UserError: No cluster was found, or its coordinator did not answer.
   """
   try:
     jax.distributed.initialize()
   except (ValueError, RuntimeError) as error:
     raise UserError(
       f"--distributed: JAX could not join a cluster: {error}. Start one "
-      "process for each GPU under Slurm, or one a host on Cloud TPU or "
-      "Kubernetes; leave the flag out where a single process has all devices."
+      "process per GPU under Slurm, or one process per host on Cloud TPU or "
+      "Kubernetes; omit the flag where a single process has all devices."
     ) from error
   progress.say(
     f"devices: {jax.device_count()}; processes: {jax.process_count()}"
@@ -51,7 +52,7 @@ def initialize() -> None:
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-  """Returns a one-axis mesh over `devices`, by default all of them."""
+  """Returns a one-axis mesh over `devices`, by default all devices."""
   devices = jax.devices() if devices is None else devices
   return jax.make_mesh(
     (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
@@ -67,21 +68,21 @@ def pmapped(
 ) -> Callable[..., Any]:
   """Maps a per-device function over the mesh and compiles it.
 
-  It is what `jax.pmap` has become, `jit` of `shard_map`, without the leading
-  device axis: arguments and results are global arrays.
+  This is `jit` of `shard_map`, as in current versions of `jax.pmap`, but
+  without the leading device axis: arguments and results are global arrays.
 
   `check_vma=False` gives collectives the meaning they have under `jax.pmap`:
-  the gradient of a replicated parameter is the device's own, and the step
-  takes its `pmean`. (With `check_vma=True` it would come summed already, and
-  a `pmean` would leave it too large by the number of devices.)
+  the gradient of a replicated parameter is each device's own, and the step
+  takes its `pmean`. (With `check_vma=True` the gradient would already be summed
+  over the devices, and its `pmean` too large by the number of devices.)
 
   Args:
-    step: function of one device's shard, with collectives over `AXIS`.
-    mesh: from `make_mesh`.
-    in_specs: a PartitionSpec, or a tuple of them, one an argument.
-    out_specs: the same for the results; what is `REPLICATED` must be equal
-      on all devices.
-    donate_argnums: arguments whose memory the results may take.
+    step: Function of one device's shard, with collectives over `AXIS`.
+    mesh: Mesh from `make_mesh`.
+    in_specs: A PartitionSpec, or a tuple with one for each argument.
+    out_specs: The same for the results; `REPLICATED` results must be equal on
+      all devices.
+    donate_argnums: Arguments whose memory the results may reuse.
   """
   mapped = jax.shard_map(
     step, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
@@ -90,25 +91,25 @@ def pmapped(
 
 
 def axis_size(axis_name: str | None = AXIS) -> int:
-  """Returns the size of a mapped axis, 1 where it is not bound."""
+  """Returns the size of a mapped axis, or 1 where the axis is not bound."""
   if axis_name is None:
     return 1
   try:
     return jax.lax.axis_size(axis_name)
-  except NameError:  # JAX's word for an axis that no map has bound
+  except NameError:  # what JAX raises for an unbound axis
     return 1
 
 
 def axis_sum(tree: Tree, axis_name: str | None = AXIS) -> Tree:
-  """Sums over a mapped axis; without a gradient, itself where not bound.
+  """Sums over a mapped axis, without a gradient; returns `tree` if unbound.
 
-  The gradient is cut because of what it would be: a step takes the mean over
-  devices of its own gradients (see `pmapped`), and the transpose of a sum
-  over devices sums once more.
+  The gradient is stopped because it would be wrong: a step averages its own
+  gradients over the devices (see `pmapped`), and the transpose of a sum over
+  devices would sum them once more.
 
   Args:
-    tree: of arrays, each device's own.
-    axis_name: of the axis.
+    tree: Each device's own arrays.
+    axis_name: Name of the axis.
   """
   tree = jax.lax.stop_gradient(tree)
   return jax.lax.psum(tree, axis_name) if axis_size(axis_name) > 1 else tree
@@ -118,9 +119,9 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
   """Puts a copy of every array of `tree` on each device.
 
   Args:
-    tree: of host arrays, the same in all processes, or of global arrays, as
-      they are restored from a checkpoint.
-    mesh: from `make_mesh`.
+    tree: Host arrays that are equal in all processes, or global arrays, such as
+      those restored from a checkpoint.
+    mesh: Mesh from `make_mesh`.
   """
   sharding = NamedSharding(mesh, REPLICATED)
 
@@ -129,7 +130,7 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     if jax.process_count() == 1:
       return jax.device_put(x, sharding)
     if isinstance(x, jax.Array) and not x.is_fully_addressable:
-      return jax.device_put(x, sharding)  # a process holds but a part of it
+      return jax.device_put(x, sharding)  # this process holds only a part
     return jax.make_array_from_callback(x.shape, sharding, lambda i: x[i])
 
   return jax.tree.map(put, tree)
@@ -139,8 +140,8 @@ def shard(tree: Tree, mesh: Mesh) -> Tree:
   """Splits host arrays over the devices along their first axis.
 
   Args:
-    tree: this process's part of the batch, arrays [B / processes, ...].
-    mesh: from `make_mesh`.
+    tree: This process's part of the batch, arrays [B / processes, ...].
+    mesh: Mesh from `make_mesh`.
   """
   sharding = NamedSharding(mesh, SHARDED)
   return jax.tree.map(
@@ -150,12 +151,12 @@ def shard(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def check_divides(name: str, size: int, mesh: Mesh) -> None:
-  """Raises unless the devices of the mesh divide `size`.
+  """Checks that a batch can be split evenly over the devices of the mesh.
 
   Args:
-    name: the config key, for the message.
-    size: a global batch size.
-    mesh: from `make_mesh`.
+    name: Configuration key, for the message.
+    size: Global batch size.
+    mesh: Mesh from `make_mesh`.
 
   Raises:
     UserError: `size` is not a positive multiple of the device count.
@@ -172,7 +173,7 @@ def check_divides(name: str, size: int, mesh: Mesh) -> None:
 
 
 def to_host(tree: Tree) -> Tree:
-  """Returns a tree's arrays as numpy arrays, gathered from all processes."""
+  """Gathers a tree's arrays from all processes as NumPy arrays."""
   if jax.process_count() == 1:
     return jax.device_get(tree)
   from jax.experimental import multihost_utils
@@ -181,11 +182,11 @@ def to_host(tree: Tree) -> Tree:
 
 
 def own_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
-  """Returns what this process holds of a sharded array, on the host.
+  """Returns this process's part of a sharded array as a NumPy array.
 
   Args:
-    array: [B, ...], split over the devices along its first axis.
-    mesh: from `make_mesh`.
+    array: Array [B, ...], split over the devices along its first axis.
+    mesh: Mesh from `make_mesh`.
   """
   if jax.process_count() > 1:
     from jax.experimental import multihost_utils
@@ -198,15 +199,15 @@ def own_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-  """Waits after the block for all processes, and ends all where one failed.
+  """Waits for all processes after the block; raises in all if one failed.
 
-  For what one process does, or may fail in, alone: the others would wait for
-  it until the runtime gives it up. However long it takes, they wait. The block
-  must not wait for other processes itself: it holds no collective and no other
-  `together`.
+  Use it for work that only one process does, or that can fail in only one of
+  them: without it, the others would wait until the runtime gives up. Here they
+  wait as long as the work takes. The block must not wait for other processes
+  itself, so it must contain no collective and no other `together`.
 
   Raises:
-    UserError: another process failed; the one that did raises its own error.
+    UserError: Another process failed; that process raises its own error.
   """
   if jax.process_count() == 1:
     yield
@@ -219,8 +220,8 @@ def together() -> Iterator[None]:
     yield
   except Exception as error:
     own = error
-  # A collective would be given up where the others come late: after 30 s on
-  # CPUs. The barrier of the runtime waits, and ends when a process dies.
+  # A collective times out when the others arrive late: after 30 s on CPUs. The
+  # barrier of the runtime waits, and ends when a process dies.
   meet = multihost.get_barrier_sync_fn()
   meet(key=f"together {next(_meetings)}", timeout_ms=PATIENCE_MS)
   failed = multihost_utils.process_allgather(np.asarray([own is not None]))
@@ -230,22 +231,22 @@ def together() -> Iterator[None]:
     others = ", ".join(str(i) for i in np.flatnonzero(failed))
     raise UserError(
       f"Process {jax.process_index()} stops because of an error in process "
-      f"{others}, whose output says what it was."
+      f"{others}; see the output of that process."
     )
 
 
 def first_decides(ask: Callable[[], bool]) -> bool:
-  """Asks the first process alone, and returns its answer in all of them.
+  """Evaluates `ask` in the first process and returns its answer in all.
 
-  For what the state of a shared disk decides: processes that look there at
-  different times, or through caches of their own, see different states, and
+  Use it for decisions that depend on a shared disk: processes that look there
+  at different times, or through their own caches, may see different states, and
   would then wait for each other in different places.
 
   Args:
-    ask: a question that holds no collective.
+    ask: Function that is called; it must contain no collective.
 
   Raises:
-    UserError: as `together`.
+    UserError: See `together`.
   """
   answer = False
   with together():

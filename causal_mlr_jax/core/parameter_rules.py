@@ -1,4 +1,4 @@
-"""Rules over the paths of a parameter tree."""
+"""Rules that map the paths of a parameter tree to values."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ Rules = Sequence[tuple[str, Any]]
 
 
 def path_of(key_path: tuple[Any, ...]) -> str:
-  """Returns a leaf's path such as 'head/decoder/query'."""
+  """Returns a leaf's path, such as 'head/decoder/query'."""
   return jax.tree_util.keystr(key_path, simple=True, separator="/")
 
 
 def match(name: str, rules: Rules, tree: Tree) -> Tree:
-  """Returns a tree with each leaf's value by the first rule that matches.
+  """Returns a tree with, for each leaf, the value of the first matching rule.
 
   Args:
-    name: the configuration's key, for messages.
-    rules: (regular expression, value), matched against the whole path.
-    tree: parameters.
+    name: Configuration key, for messages.
+    rules: Pairs (regular expression, value); the expression must match the
+      whole path.
+    tree: Parameters.
 
   Raises:
-    UserError: a leaf that no rule matches, a rule that matches no leaf, or
-      an expression that is none.
+    UserError: No rule matches a leaf, a rule matches no leaf, or a regular
+      expression is invalid.
   """
   try:
     compiled = [(re.compile(pattern), value) for pattern, value in rules]
   except re.error as error:
-    raise UserError(f"{name}: {error.pattern!r} is no regex: {error}") from None
+    raise UserError(
+      f"{name}: {error.pattern!r} is not a valid regular expression: {error}"
+    ) from None
   used = set()
 
   def value_of(key_path: tuple[Any, ...], _: Any) -> Any:
@@ -44,19 +47,19 @@ def match(name: str, rules: Rules, tree: Tree) -> Tree:
         used.add(i)
         return value
     raise UserError(
-      f"{name}: no rule matches the parameter {path!r}; end the rules with "
-      "('.*', VALUE)."
+      f"{name}: no rule matches the parameter {path!r}; add ('.*', VALUE) as "
+      "the last rule."
     )
 
   result = jax.tree_util.tree_map_with_path(value_of, tree)
   idle = [rules[i][0] for i in range(len(rules)) if i not in used]
-  # A last catch-all may find nothing left to catch.
+  # A catch-all rule may match nothing.
   idle = [pattern for pattern in idle if pattern != ".*"]
   if idle:
     paths = [path_of(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)]
     some = ", ".join(paths[:: len(paths) // 4 + 1])
     raise UserError(
-      f"{name}: {idle[0]!r} matches no parameter before an earlier rule does. "
-      f"Parameters are, for example, {some}."
+      f"{name}: {idle[0]!r} matches no parameter, or only parameters that an "
+      f"earlier rule matches. Parameters are, for example, {some}."
     )
   return result

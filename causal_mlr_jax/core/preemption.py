@@ -12,14 +12,14 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
-# The runtime stops at the highest count that a process has asked with, plus
-# one. Steps begin anew where a second training follows a first one: there the
-# count would pass by, or come up far too late.
+# The runtime stops at one more than the highest number that any process has
+# asked with. Step numbers will not do: they restart when a second training
+# follows a first one, so that the stop would come too late or never.
 _asked = itertools.count(1)
 
 
 class StopRequest:
-  """Asks a long loop to save and stop: by SIGTERM, or by the caller."""
+  """A request to a long loop to save and stop, by SIGTERM or by the caller."""
 
   def __init__(self):
     self._requested = False
@@ -29,10 +29,10 @@ class StopRequest:
     self._requested = True
 
   def now(self) -> bool:
-    """Says whether to stop after this step; the same on all processes.
+    """Returns whether to stop after this step; the same on all processes.
 
-    With several processes JAX's own runtime hears the signal in any of them
-    and lets all agree on one step; every process must ask after every step.
+    With several processes, JAX's own runtime catches the signal in any of them
+    and makes all agree on one step; every process must ask after every step.
     """
     if jax.process_count() > 1:
       return multihost_utils.reached_preemption_sync_point(next(_asked))
@@ -45,7 +45,7 @@ def on_sigterm() -> Iterator[StopRequest]:
   stop = StopRequest()
   main = threading.current_thread() is threading.main_thread()
   if jax.process_count() > 1 or not main:
-    yield stop  # JAX listens itself; and signals reach the main thread alone
+    yield stop  # JAX handles the signal, or this thread would never get it
     return
 
   def handle(signum: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Progress of long stages: a bar in a terminal, plain lines elsewhere."""
+"""Progress of long stages: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_EVERY_SECONDS = 10.0
 
 
 class Bar:
-  """Counts the units of one stage and shows how fast they come."""
+  """Counts the finished units of one stage and shows their rate."""
 
   def __init__(self, stage: str, total: int, unit: str, done: int):
     self._stage, self._total, self._unit = stage, total, unit
@@ -43,12 +43,12 @@ class Bar:
     """Counts `units` more as done.
 
     Args:
-      units: how many.
-      **values: shown beside the count until they are given anew, for example
-        loss=0.31.
+      units: Number of units.
+      **values: Values to show beside the count until they are next given, for
+        example loss=0.31.
     """
     if self._start == self._first and units:
-      # The first units paid for compilation: rates are those of the rest.
+      # The first units include compilation, so the rate leaves them out.
       self._start, self._began = units + self._done, time.monotonic()
     self._done += units
     self._values |= values
@@ -59,7 +59,7 @@ class Bar:
       self._say()
 
   def close(self) -> None:
-    """Ends the stage and leaves its last state on the screen."""
+    """Ends the stage and leaves its last state visible."""
     if self._bar is not None:
       self._bar.stop()
     else:
@@ -68,7 +68,7 @@ class Bar:
   def _rate(self) -> float:
     elapsed = time.monotonic() - self._began
     units = self._done - self._start
-    if units == 0:  # no more than the first ones came
+    if units == 0:  # there were no units after the first ones
       elapsed, units = (
         time.monotonic() - self._created,
         self._done - self._first,
@@ -97,10 +97,10 @@ def bar(
   """Opens the progress bar of a stage.
 
   Args:
-    stage: what is done, for example "training".
-    total: units in all.
-    unit: what is counted.
-    done: units done before, by a run that was resumed.
+    stage: Name of the stage, for example "training".
+    total: Total number of units.
+    unit: What is counted.
+    done: Units done before the run was resumed.
   """
   shown = Bar(stage, total, unit, done)
   try:
@@ -110,7 +110,7 @@ def bar(
 
 
 def say(message: str) -> None:
-  """Prints one line about what the program does now, to standard error."""
+  """Prints one line about the program's current work to standard error."""
   print(message, file=sys.stderr, flush=True)
 
 

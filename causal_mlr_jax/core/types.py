@@ -17,11 +17,11 @@ import jax
 Array = jax.Array
 # Nested mapping of arrays: parameters, statistics, gradients.
 Tree = Any
-# Arrays by name. Always `image` uint8 [B, H, W, 3], `labels` float32 [B, N],
-# `mask` float32 [B] (0 marks padding) and `index` int32 [B] (the example's
-# place in its split); per-example side inputs stand beside them.
+# Arrays by name. Every batch has `image` uint8 [B, H, W, 3], `labels` float32
+# [B, N], `mask` float32 [B] (0 marks padding) and `index` int32 [B] (the
+# example's index in its split), and any per-example side inputs.
 Batch = Mapping[str, Array]
-# Side inputs of a method by name, see the method's `NEEDS`.
+# Side inputs of a method by name; see the method's `NEEDS`.
 Side = Mapping[str, Any]
 # From logits and labels [B, N] to the loss of each example and label [B, N].
 Criterion = Callable[[Array, Array], Array]
@@ -33,8 +33,8 @@ class Features(NamedTuple):
   """What a backbone returns.
 
   Attributes:
-    maps: stage name to feature map [B, H, W, C]; the last one is `final`.
-    pooled: global average of the final map [B, C].
+    maps: Feature maps [B, H, W, C] by stage name; the last one is `final`.
+    pooled: Global average of the final map [B, C].
   """
 
   maps: Mapping[str, Array]
@@ -45,8 +45,8 @@ class Output(NamedTuple):
   """What a method returns.
 
   Attributes:
-    logits: final logits [B, N]; their sigmoid is the method's score.
-    aux: everything else worth keeping, by name: logits of single heads,
+    logits: Final logits [B, N]; their sigmoid is the method's score.
+    aux: Other outputs by name, such as the logits of single heads or the
       `attention` maps [B, N, P].
   """
 
@@ -55,11 +55,11 @@ class Output(NamedTuple):
 
 
 class Confounders(NamedTuple):
-  """Confounders of a training set, frozen.
+  """Confounders of a training set, which are not trained.
 
   Attributes:
-    centres_KC: one feature vector a confounder, float32.
-    prior_K: P(c), non-negative, sums to 1.
+    centres_KC: One feature vector per confounder, float32.
+    prior_K: P(c); non-negative, sums to 1.
   """
 
   centres_KC: Array
@@ -67,17 +67,17 @@ class Confounders(NamedTuple):
 
 
 class Cooccurrence(NamedTuple):
-  """How often labels stand together in a training set.
+  """How often labels occur together in a training set.
 
   Attributes:
-    counts_NN: images with both labels, float32; the diagonal is 0.
-    nums_N: images with each label, float32.
+    counts_NN: Number of images with both labels, float32; the diagonal is 0.
+    nums_N: Number of images with each label, float32.
   """
 
   counts_NN: Array
   nums_N: Array
 
   def conditional(self) -> Array:
-    """Returns P(column | row) [N, N], 0 in the row of an absent label."""
+    """Returns P(column | row) [N, N]; the row of an absent label is 0."""
     nums_N1 = self.nums_N[:, None]
     return self.counts_NN / jax.numpy.maximum(nums_N1, 1)

@@ -28,9 +28,10 @@ class SplitPart(NamedTuple):
   """A split, or a part of its records.
 
   Attributes:
-    name: of the split.
-    start: a number of records, or a percentage such as '95%'; '' is all.
-    stop: the first one that is left out, in the same way.
+    name: Name of the split.
+    start: First record, as a number or a percentage such as '95%'; '' stands
+      for the beginning.
+    stop: End of the part (exclusive), in the same form; '' stands for the end.
   """
 
   name: str
@@ -42,7 +43,7 @@ def parse_split(text: str) -> SplitPart:
   """Reads 'train', 'train[:95%]', 'train[95%:]', 'train[100:200]'.
 
   Raises:
-    UserError: it is none of these.
+    UserError: The text has none of these forms.
   """
   match = _SPLIT.fullmatch(text)
   if match is None:
@@ -54,10 +55,10 @@ def parse_split(text: str) -> SplitPart:
 
 
 class Records(Sequence):
-  """The records of a split; one that cannot be read is a clear error.
+  """The records of a split; an unreadable record raises a `UserError`.
 
-  A record is a dict with `image` (encoded bytes), `labels` uint8 [N] and what
-  else the builder stores.
+  A record is a dict with `image` (encoded bytes), `labels` uint8 [N] and
+  whatever else the builder stores.
   """
 
   def __init__(self, source: Any, split: str, directory: str):
@@ -76,18 +77,18 @@ class Records(Sequence):
       raise self._damaged(f"Record {row}", error) from error
 
   def part(self, start: str, stop: str) -> Records:
-    """Returns the records from one bound to another, see `SplitPart`.
+    """Returns the records between two bounds; see `SplitPart`.
 
     Raises:
-      UserError: a bound lies outside, or there is no record between them.
+      UserError: A bound is out of range, or there is no record between them.
     """
     size = len(self._source)
     first, end = _place(start or "0", size), _place(stop or "100%", size)
     if not 0 <= first < end <= size:
       raise UserError(
         f"Split '{self._split}[{start}:{stop}]' holds no image: the split "
-        f"{self._split!r} has {size:,}, and the part would be {first:,} to "
-        f"{end:,}."
+        f"{self._split!r} has {size:,} images, and the part would be {first:,} "
+        f"to {end:,}."
       )
     found = Records(self._source, self._split, self._directory)
     found._rows = range(first, end)
@@ -114,7 +115,7 @@ class Records(Sequence):
 
 
 def _place(bound: str, size: int) -> int:
-  # Rounded down on both sides, so that '[:95%]' and '[95%:]' share all out.
+  # Both bounds round down, so '[:95%]' and '[95%:]' together are the split.
   return size * int(bound[:-1]) // 100 if bound[-1] == "%" else int(bound)
 
 
@@ -123,14 +124,14 @@ class Dataset:
   """A prepared data set.
 
   Attributes:
-    name: the builder's name.
-    labels: label names, in the order of the label vectors.
+    name: Name of the builder.
+    labels: Label names, in the order of the label vectors.
     biased_pairs: (b, c) label indices.
-    sources: split to records with random access; a record is a dict with
+    sources: Records of each split, with random access; a record is a dict with
       `image` (encoded bytes) and `labels` uint8 [N].
-    metadata: what else the builder says of the data.
-    fingerprint: changes with the builder's version and with the data.
-    reading: what the input pipeline may use.
+    metadata: Further facts that the builder stores about the data.
+    fingerprint: Hash that depends on the builder's version and on the data.
+    reading: Resources that the input pipeline may use.
   """
 
   name: str
@@ -142,10 +143,10 @@ class Dataset:
   reading: Reading = DEFAULT
 
   def source(self, split: str) -> Records:
-    """Returns the records of a split or of a part of it, see `parse_split`.
+    """Returns the records of a split or of a part of it; see `parse_split`.
 
     Raises:
-      UserError: no such split, or an empty part.
+      UserError: There is no such split, or the part is empty.
     """
     name, start, stop = parse_split(split)
     if name not in self.sources:
@@ -153,7 +154,7 @@ class Dataset:
     return self.sources[name].part(start, stop)
 
   def label_matrix(self, split: str) -> np.ndarray:
-    """Returns all label vectors of a split or of a part, uint8 [M, N]."""
+    """Returns the label vectors of a split or of a part, uint8 [M, N]."""
     return self.source(split).label_matrix()
 
 
@@ -161,14 +162,14 @@ def find_builder(section: ml_collections.ConfigDict) -> Any:
   """Returns the builder of a data set, prepared or not.
 
   Args:
-    section: `data` of the configuration.
+    section: Section `data` of the configuration.
 
   Returns:
     A TFDS builder, or an `ImageBuilder` for official files.
 
   Raises:
-    UserError: no such data set, variant or option, or official files are
-      needed and nobody said where they are.
+    UserError: There is no such data set, variant or option; or official files
+      are needed and `manual_dir` does not say where they are.
   """
   name, choices = section.name, lookup.names(BUILDERS)
   if name not in choices:
@@ -178,7 +179,7 @@ def find_builder(section: ml_collections.ConfigDict) -> Any:
   if hasattr(module, "Builder"):
     variants = [config.name for config in module.Builder.BUILDER_CONFIGS]
   else:
-    variants = ["default"]  # the options make its name
+    variants = ["default"]  # the options determine the folder's name
   if section.variant not in variants:
     kind = f"data.variant of {name}"
     raise lookup.unknown_name(kind, section.variant, variants)
@@ -195,23 +196,23 @@ def find_builder(section: ml_collections.ConfigDict) -> Any:
     section.max_bad_images,
   )
   if not is_prepared(builder):
-    builder.root  # noqa: B018, an error now rather than later
+    builder.root  # noqa: B018, raise now rather than later
   return builder
 
 
 def is_prepared(builder: Any) -> bool:
-  """Says whether the data set was prepared as a whole."""
+  """Returns whether the data set was prepared completely."""
   return pathlib.Path(builder.data_dir, "dataset_info.json").exists()
 
 
 def check_files(section: ml_collections.ConfigDict) -> None:
-  """Checks that a data set is prepared, or that its official files are there.
+  """Checks that a data set is prepared or that its official files are present.
 
   Args:
-    section: `data` of the configuration.
+    section: Section `data` of the configuration.
 
   Raises:
-    UserError: as `find_builder`, or files are missing; they are named.
+    UserError: See `find_builder`; or files are missing, which it lists.
   """
   builder = find_builder(section)
   official = isinstance(builder, image_builder.ImageBuilder)
@@ -220,13 +221,13 @@ def check_files(section: ml_collections.ConfigDict) -> None:
 
 
 def prepare(builder: Any) -> None:
-  """Writes the data set unless it is there.
+  """Writes the data set unless it is already prepared.
 
-  An interrupted one goes on where official files are converted; one that is
-  computed starts anew.
+  After an interruption, a conversion of official files is resumed; a data set
+  that is computed is started again from the beginning.
 
   Raises:
-    UserError: the folder cannot be written, or the official files are wrong.
+    UserError: The folder cannot be written, or the official files are wrong.
   """
   if is_prepared(builder):
     return
@@ -236,15 +237,15 @@ def prepare(builder: Any) -> None:
     raise UserError(
       f"Cannot prepare the data set {builder.name!r} in {builder.data_dir}: "
       f"{error}. Set --config.data.dir to a folder that can be written and "
-      "has room."
+      "has enough space."
     ) from error
 
 
 def open_prepared(builder: Any) -> Dataset:
-  """Opens a prepared data set by the metadata in its folder.
+  """Opens a prepared data set from the metadata in its folder.
 
   Raises:
-    UserError: it was not prepared, or its files are damaged.
+    UserError: The data set was not prepared, or its files are damaged.
   """
   import tensorflow_datasets as tfds
 
@@ -269,7 +270,7 @@ def open_prepared(builder: Any) -> Dataset:
       "run again to prepare it anew."
     ) from error
   for records in sources.values():
-    records[0], records[len(records) - 1]  # fail now if at all
+    records[0], records[len(records) - 1]  # fail now rather than later
   labels = tuple(metadata["labels"])
   index = {label: i for i, label in enumerate(labels)}
   pairs = tuple((index[b], index[c]) for b, c in metadata["biased_pairs"])

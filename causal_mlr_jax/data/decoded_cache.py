@@ -1,4 +1,4 @@
-"""Decoded images, kept in memory from epoch to epoch as far as they fit."""
+"""A cache of decoded images that lasts from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from causal_mlr_jax.data.preprocess import decode
 
 
 class Decoded(Sequence):
-  """Records with their images decoded, uint8 [H, W, 3].
+  """Records with decoded images, uint8 [H, W, 3].
 
-  An image is kept if it fits beside those that are, and the others are decoded
-  each time. The arrays are read-only, since all epochs see the same ones.
-  Threads may share it; at worst two of them decode an image at the same time.
+  Images are kept until the memory limit is reached; the others are decoded
+  every time. The arrays are read-only because all epochs share them. The object
+  is thread-safe; at worst, two threads decode the same image.
   """
 
   def __init__(self, records: Sequence[Mapping[str, Any]], limit: int):
     """Wraps records with encoded images.
 
     Args:
-      records: with random access.
-      limit: bytes of the images that are kept.
+      records: Records with random access.
+      limit: Memory for the images that are kept, in bytes.
     """
     self._records, self._limit = records, limit
     self._kept: dict[int, Mapping[str, Any]] = {}
@@ -36,7 +36,7 @@ class Decoded(Sequence):
 
   @property
   def kept_bytes(self) -> int:
-    """The bytes of the images that are kept."""
+    """The size of the images that are kept, in bytes."""
     return self._bytes
 
   def __getitem__(self, index: int) -> Mapping[str, Any]:
@@ -64,7 +64,7 @@ class Decoded(Sequence):
     if not self._full:
       progress.say(
         f"input: {self._limit / 2**20:.0f} MiB do not hold all {len(self):,} "
-        "decoded images; the others are decoded in every epoch "
+        "decoded images; the rest are decoded again in every epoch "
         "(--config.data.cache_mib)"
       )
     self._full = True

@@ -1,4 +1,4 @@
-"""Data sets made from others: with chosen or changed records, or relabelled."""
+"""Data sets derived from others: relabelled, or with changed records."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from causal_mlr_jax.data.dataset import Dataset, Records
 
 
 class Relabelled(Sequence):
-  """Records whose label vectors are those of another data set."""
+  """Records with their labels mapped to the labels of another data set."""
 
   def __init__(self, records: Records, matrix_NM: np.ndarray):
     """Wraps records.
 
     Args:
-      records: of the data set.
-      matrix_NM: 1 where its label (row) is the other one's (column).
+      records: Records with N labels.
+      matrix_NM: 1 where a label (row) corresponds to one of the M labels of the
+        other data set (column), else 0.
     """
     self._records, self._matrix = records, matrix_NM
 
@@ -32,7 +33,7 @@ class Relabelled(Sequence):
     return {**record, "labels": self._map(record["labels"])}
 
   def part(self, start: str, stop: str) -> Relabelled:
-    """Returns a part, see `Records.part`."""
+    """Returns a part of the records; see `Records.part`."""
     return Relabelled(self._records.part(start, stop), self._matrix)
 
   def label_matrix(self) -> np.ndarray:
@@ -48,21 +49,21 @@ def relabelled(
   labels: Sequence[str],
   shared: Sequence[tuple[str, str]],
 ) -> tuple[Dataset, np.ndarray]:
-  """Returns a data set under another one's labels, and which are shared.
+  """Maps a data set to the labels of another one.
 
   All images are kept; labels that the target does not have are 0 and must not
   be scored.
 
   Args:
-    target: the data set to test on.
-    labels: of the data set that was trained on.
-    shared: (its label, the target's label), both names.
+    target: Data set to test on.
+    labels: Labels of the data set that was trained on.
+    shared: Pairs of names: the label trained on, and the target's label.
 
   Returns:
-    The data set, and the indices of the shared labels, rising.
+    The relabelled data set, and the sorted indices of the shared labels.
 
   Raises:
-    UserError: a name is no label, or nothing is shared.
+    UserError: A name is not a label, or there are no shared labels.
   """
   here = {name: i for i, name in enumerate(labels)}
   there = {name: i for i, name in enumerate(target.labels)}
@@ -72,7 +73,7 @@ def relabelled(
     raise UserError(
       f"Shared labels of the data set trained on and of {target.name!r}: "
       f"{', '.join(wrong) or 'none at all'} cannot be found; expected names "
-      "that are spelled as in the two data sets."
+      "spelled as in the two data sets."
     )
   matrix = np.zeros((len(target.labels), len(labels)), np.int32)
   for a, b in shared:
@@ -90,7 +91,7 @@ def relabelled(
 
 
 class _Rows(Sequence):
-  """Records that are made when they are asked for."""
+  """Records that are computed on access."""
 
   def __init__(self, record: Callable[[int], Mapping[str, Any]], size: int):
     self._record, self._size = record, size
@@ -108,15 +109,16 @@ def view(
   record: Callable[[int], Mapping[str, Any]],
   size: int,
 ) -> Dataset:
-  """Returns a data set with one split, whose records a function gives.
+  """Returns a data set with a single split, whose records a function computes.
 
-  So changed images take the same way to the model as all others.
+  Changed images thereby pass through the same pipeline as all others.
 
   Args:
-    dataset: whose labels and pairs it keeps.
-    split: name of the split, of no split of the data set.
-    record: from 0..size-1 to a record; called from several threads.
-    size: number of records.
+    dataset: Data set whose labels and pairs are kept.
+    split: Name of the new split; must not be one of the data set's own.
+    record: Function from an index in 0..size-1 to a record; called from several
+      threads.
+    size: Number of records.
   """
   rows = Records(_Rows(record, size), split, "")
   return dataclasses.replace(dataset, sources={split: rows})

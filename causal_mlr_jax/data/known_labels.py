@@ -1,4 +1,4 @@
-"""Which labels of an image a method is told: the label states of C-Tran."""
+"""Label states of C-Tran: which labels of an image the method is given."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 from causal_mlr_jax.core.errors import UserError
 
 UNKNOWN, NEGATIVE, POSITIVE = -1, 0, 1
-# Of the training of C-Tran: the largest known part of an image's labels.
+# Largest fraction of an image's labels that is known in the training of C-Tran.
 MAX_KNOWN = 0.75
 
 
 def random_label_state() -> Callable[..., np.ndarray]:
   """Returns a function that draws known labels for the training of C-Tran.
 
-  Label mask training (Lanchantin et al. 2021, arXiv:2011.14027): the number
-  of known labels is uniform in 0..⌊0.75 N⌋, and which ones is too.
+  Label mask training (Lanchantin et al. 2021, arXiv:2011.14027): the number of
+  known labels is uniform in 0..⌊0.75 N⌋, and the known labels are a uniformly
+  random subset of that size.
   """
 
   def draw(
@@ -31,21 +32,21 @@ def random_label_state() -> Callable[..., np.ndarray]:
 
 
 def known_label_state(part: float) -> Callable[..., np.ndarray]:
-  """Returns a function that makes a part of each image's labels known.
+  """Returns a function that makes a fraction of each image's labels known.
 
-  ⌊part · N⌋ of them; which ones depends on the image's place in its split
-  alone, not on the seed of training.
+  ⌊part · N⌋ labels are known; which ones depends only on the image's index in
+  its split, not on the training seed.
 
   Args:
-    part: of the labels, in [0, 1).
+    part: Fraction of the labels, in [0, 1).
 
   Raises:
-    UserError: another part.
+    UserError: `part` is outside [0, 1).
   """
   if not 0 <= part < 1:
     raise UserError(
-      f"method.known_labels = {part}: expected the part of the labels that is "
-      "known at test, at least 0 and below 1."
+      f"method.known_labels = {part}: expected the fraction of the labels that "
+      "is known at test time, at least 0 and below 1."
     )
 
   def draw(
@@ -53,7 +54,7 @@ def known_label_state(part: float) -> Callable[..., np.ndarray]:
   ) -> np.ndarray:
     del rng
     chosen = np.random.default_rng((20211, index))
-    # 0.29 * 100 is a little below 29.
+    # In floating point, 0.29 * 100 is slightly below 29.
     known = int(part * len(labels_N) + 1e-9)
     return _state(labels_N, known, chosen)
 

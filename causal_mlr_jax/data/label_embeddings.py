@@ -1,4 +1,4 @@
-"""Side inputs that the labels of a data set give."""
+"""Side inputs computed from the labels of a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def cooccurrence(labels_MN: np.ndarray) -> Cooccurrence:
   """Counts labels and pairs of labels over the images of a split.
 
   Args:
-    labels_MN: 0 or 1, one row an image.
+    labels_MN: Labels 0 or 1, one row per image.
   """
   labels = labels_MN.astype(np.float64)
   counts = labels.T @ labels
@@ -23,18 +23,18 @@ def cooccurrence(labels_MN: np.ndarray) -> Cooccurrence:
 def embeddings_from_cooccurrence(
   counted: Cooccurrence, num_images: int, dim: int
 ) -> np.ndarray:
-  """Returns label embeddings [N, D] made from the training labels alone.
+  """Returns label embeddings [N, D] made only from the training labels.
 
-  The symmetric matrix of positive pointwise mutual information between labels
-  is factorised, U·sqrt(S) of its singular value decomposition (for words:
-  Levy and Goldberg, Neural Word Embedding as Implicit Matrix Factorization,
-  NeurIPS 2014); labels that stand in like company come out alike. The
-  diagonal holds -log P(label); a label of no image counts as one of one
-  image. Columns beyond N are 0.
+  The embeddings are U·sqrt(S) of the singular value decomposition of the
+  symmetric matrix of positive pointwise mutual information between labels (for
+  words: Levy and Goldberg, Neural Word Embedding as Implicit Matrix
+  Factorization, NeurIPS 2014), so labels with similar co-occurrences get
+  similar embeddings. The diagonal of the matrix is -log P(label); a label
+  without images counts as having one. Columns beyond N are 0.
 
   Args:
-    counted: over the training split.
-    num_images: of that split, at least 1.
+    counted: Counts over the training split.
+    num_images: Number of images of that split, at least 1.
     dim: D.
   """
   joint = np.asarray(counted.counts_NN, np.float64) / num_images
@@ -44,8 +44,8 @@ def embeddings_from_cooccurrence(
     information = np.log(joint) - np.log(np.outer(single, single))
   u, s, _ = np.linalg.svd(np.maximum(information, 0))
   kept = min(dim, len(s))
-  # A column's sign is not determined: the largest entry is made positive, the
-  # first one where others are as large, whatever rounding says.
+  # The sign of a column is arbitrary: make its largest entry positive. If
+  # several are equally large up to rounding, take the first of them.
   u = u[:, :kept]
   large = np.abs(u) > (1 - 1e-6) * np.abs(u).max(0)[None]
   u *= np.sign(u[large.argmax(0), np.arange(kept)])[None]

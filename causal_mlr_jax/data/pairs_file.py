@@ -1,4 +1,4 @@
-"""Biased pairs in a file, `pairs.json`, by label name."""
+"""Reads biased pairs, given as label names, from a `pairs.json` file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def with_pairs(dataset: Dataset, path: str) -> Dataset:
   """Returns the data set with the biased pairs of a file.
 
   Args:
-    dataset: prepared.
-    path: of a `pairs.json`: {"pairs": [{"label": b, "context": c}, ...]}.
+    dataset: Prepared data set.
+    path: Path of a file {"pairs": [{"label": b, "context": c}, ...]}.
 
   Raises:
-    UserError: the file cannot be read, or names other labels.
+    UserError: The file cannot be read, or names unknown labels.
   """
   file = pathlib.Path(path).expanduser()
   try:
@@ -36,7 +36,8 @@ def with_pairs(dataset: Dataset, path: str) -> Dataset:
   if unknown:
     raise UserError(
       f"data.pairs: {file} names labels that {dataset.name!r} does not have: "
-      f"{', '.join(unknown[:10])}. Use the audit of this data set."
+      f"{', '.join(unknown[:10])}. Use the pairs.json of an audit of this data "
+      "set."
     )
   return dataclasses.replace(
     dataset,

@@ -1,9 +1,9 @@
-"""Batches for training and evaluation, by grain.
+"""Batches for training and evaluation, made with Grain.
 
-Training: an endless, shuffled, augmented stream whose order depends on the
-seed alone, not on the number of processes, and whose place can be saved and
-restored exactly. Evaluation: every example of a split once; what fills the
-last batch has mask 0.
+Training: an endless, shuffled, augmented stream. Its order depends only on the
+seed, not on the number of processes, and its position can be saved and restored
+exactly. Evaluation: every example of a split once; the padding of the last
+batches has mask 0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from causal_mlr_jax.data import decoded_cache
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.preprocess import op_string as preprocess_lib
 
-# A further entry of an example, from its index in the split, its labels [N]
-# and its random generator.
+# Computes a further entry of an example from its index in the split, its labels
+# [N] and its random generator.
 ExampleInput = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -33,19 +33,20 @@ def train_batches(
   seed: int,
   example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> grain.DatasetIterator:
-  """Returns an endless iterator of this process's part of the batches.
+  """Returns an endless iterator over this process's part of the batches.
 
   Args:
-    dataset: a prepared data set; its `reading` says what may be used.
-    split: which split.
-    preprocess: see `preprocess`.
-    batch_size: of the global batch; the processes must divide it.
-    seed: of the order and of the augmentation.
-    example_inputs: further entries of a batch by name, see `ExampleInput`.
+    dataset: Prepared data set; its `reading` sets threads and memory.
+    split: Name of the split.
+    preprocess: Preprocessing string; see `preprocess`.
+    batch_size: Size of the global batch; a multiple of the number of processes.
+    seed: Seed of the order and of the augmentation.
+    example_inputs: Functions for further entries of a batch, by name.
 
   Returns:
-    An iterator with `get_state` and `set_state` over dicts `image` uint8
-    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and these.
+    An iterator with `get_state` and `set_state` over dicts with `image` uint8
+    [B, H, W, 3], `labels` float32 [B, N], `mask`, `index` and the further
+    entries.
   """
   source, reading = dataset.source(split), dataset.reading
   op = preprocess_lib.parse(preprocess)
@@ -68,9 +69,9 @@ def train_batches(
     .seed(seed)
     .shuffle()
     .repeat()
-    # Shared out last, so that a global batch holds the same examples, and
-    # the same random choices, however many processes share it. What the
-    # others take is not computed.
+    # Split between processes after the random map, so that a global batch has
+    # the same examples and random choices for any number of processes. Grain
+    # does not compute the examples of the other processes.
     .random_map(load)
     .slice(slice(process, None, processes))
     .batch(size, drop_remainder=True)
@@ -85,21 +86,21 @@ def evaluation_batches(
   batch_size: int,
   example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Iterates once over a split, in order, the end padded.
+  """Iterates once over a split, in order, with padding at the end.
 
-  Each process reads a block of the split: the first one its beginning, the
-  last one what is left. All have as many batches.
+  Each process reads a contiguous block of the split, in the order of the
+  processes. All have the same number of batches.
 
   Args:
-    dataset: a prepared data set.
-    split: which split.
-    preprocess: see `preprocess`; must make no random choice.
-    batch_size: of the global batch; the processes must divide it.
-    example_inputs: as of `train_batches`; their random choices depend on the
-      example's index alone.
+    dataset: Prepared data set.
+    split: Name of the split.
+    preprocess: Preprocessing string without random ops; see `preprocess`.
+    batch_size: Size of the global batch; a multiple of the number of processes.
+    example_inputs: See `train_batches`; here, their random choices depend only
+      on the example's index.
 
   Returns:
-    An iterator over dicts as of `train_batches`; `mask` is 0 on padding.
+    An iterator over dicts as in `train_batches`; `mask` is 0 on padding.
   """
   load = _evaluation_example(dataset, split, preprocess, example_inputs)
   processes, process = jax.process_count(), jax.process_index()
@@ -120,14 +121,14 @@ def examples(
   count: int,
   example_inputs: Mapping[str, ExampleInput] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Returns the first examples of a split, as a batch of their own.
+  """Returns the first examples of a split as one batch.
 
   Args:
-    dataset: a prepared data set.
-    split: which split.
-    preprocess: as of `evaluation_batches`.
-    count: how many; a split with fewer is filled with its last one.
-    example_inputs: as of `evaluation_batches`.
+    dataset: Prepared data set.
+    split: Name of the split.
+    preprocess: See `evaluation_batches`.
+    count: Number of examples; a smaller split is padded with its last example.
+    example_inputs: See `evaluation_batches`.
   """
   load = _evaluation_example(dataset, split, preprocess, example_inputs)
   found = [load(place) for place in range(count)]
@@ -140,7 +141,7 @@ def _evaluation_example(
   preprocess: str,
   example_inputs: Mapping[str, ExampleInput] | None,
 ) -> Callable[[int], dict[str, np.ndarray]]:
-  """Returns a function from a place to its example, the last one beyond."""
+  """Returns a function from an index to its example; the last one pads."""
   source = dataset.source(split)
   op = preprocess_lib.parse(preprocess)
   size = len(source)

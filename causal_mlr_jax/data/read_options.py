@@ -1,4 +1,4 @@
-"""How a process reads a data set: threads, memory. No batch depends on it."""
+"""Threads and memory for reading a data set; batches do not depend on them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import ml_collections
 from causal_mlr_jax.core import cpu_cores, progress
 from causal_mlr_jax.core.errors import UserError
 
-# Of a process's memory, for batches that are ready or under way.
+# Memory of a process for batches that are prefetched.
 BYTES_AHEAD = 4 * 2**30
-# Batches that are ready or under way for each thread, if they fit in there.
+# Number of prefetched batches per thread, if they fit into that memory.
 AHEAD = 2
-# On a single core one thread reads files while the other one decodes.
+# Even on a single core, one thread can read files while the other decodes.
 FEWEST = 2
 
 
 class Reading(NamedTuple):
-  """What the input pipeline may use.
+  """The resources of the input pipeline.
 
   Attributes:
-    threads: that make batches, each a whole one; 0 takes one for each core
-      that this process may use.
-    cache_bytes: for decoded training images that are kept from epoch to epoch.
+    threads: Number of threads, each of which makes whole batches; 0 means one
+      per core that this process may use.
+    cache_bytes: Memory for decoded training images, kept from epoch to epoch.
   """
 
   threads: int = 0
   cache_bytes: int = 256 * 2**20
 
   def options(self, batch_bytes: int) -> grain.ReadOptions:
-    """Returns threads and batches ahead for batches of so many bytes.
+    """Returns Grain's options: threads and number of prefetched batches.
 
     Args:
-      batch_bytes: of this process's part of a batch.
+      batch_bytes: Size of this process's part of a batch.
     """
     most = max(1, BYTES_AHEAD // batch_bytes)
     threads = min(self.threads or max(joblib.cpu_count(), FEWEST), most)
@@ -46,27 +46,27 @@ DEFAULT = Reading()
 
 
 def from_config(section: ml_collections.ConfigDict) -> Reading:
-  """Returns what the keys of `data` let the input pipeline use.
+  """Returns the resources that the section `data` of a configuration sets.
 
   Raises:
-    UserError: a number below 0.
+    UserError: A number is below 0.
   """
   for key in ("threads", "cache_mib"):
     if section[key] < 0:
       raise UserError(
         f"data.{key} = {section[key]}: expected 0 or more; 0 means "
-        f"{'one for each core' if key == 'threads' else 'none'}."
+        f"{'one per core' if key == 'threads' else 'none'}."
       )
   return Reading(section.threads, section.cache_mib * 2**20)
 
 
 def with_own_threads(asked: Reading) -> Reading:
-  """Returns it with this process's threads, and says how many they are.
+  """Sets the number of threads of this process, and reports it.
 
   All processes must call this together: those of a host share its cores.
 
   Args:
-    asked: from `from_config`.
+    asked: Resources from `from_config`.
   """
   own = cpu_cores.own_cores()
   threads = asked.threads or max(own, FEWEST)

@@ -1,15 +1,14 @@
-"""Which labels of COCO and of NUS-WIDE are the same, to test across both.
+"""Labels that COCO and NUS-WIDE share, to train on one and test on the other.
 
-Names are the 80 of COCO's objects and the 81 of NUS-WIDE's concepts. `EXACT`
-holds those that are equal, in the plural, or one word for the same thing.
-`LOOSE` holds pairs where one is wider than the other or only close to it.
-NUS-WIDE's animal, food, sports and vehicle each cover many labels of COCO and
-are no pair.
+The names are COCO's 80 objects and NUS-WIDE's 81 concepts. `EXACT` pairs have
+equal names, differ only in number, or are synonyms. In `LOOSE` pairs, one label
+is broader than the other or only close to it. NUS-WIDE's animal, food, sports
+and vehicle each cover many of COCO's labels and are not paired.
 """
 
 from __future__ import annotations
 
-# COCO, NUS-WIDE.
+# Pairs (name in COCO, name in NUS-WIDE).
 EXACT = (
   ("person", "person"),
   ("car", "cars"),
@@ -35,9 +34,9 @@ LOOSE = (
 
 
 def shared(loose: bool = False) -> tuple[tuple[str, str], ...]:
-  """Returns pairs (COCO's name, NUS-WIDE's name) of the same label.
+  """Returns pairs (COCO's name, NUS-WIDE's name) of corresponding labels.
 
   Args:
-    loose: also the pairs that are only close.
+    loose: Whether to include the `LOOSE` pairs.
   """
   return EXACT + LOOSE if loose else EXACT

@@ -1,14 +1,14 @@
 """Average precision per label, over all images at once, on the host.
 
-Two definitions are in use and both are offered. Plain: the precision at each
-positive, averaged over the positives (scikit-learn; the papers' "mean
+Two definitions are in use, and both are offered. Plain: the precision at each
+positive, averaged over the positives (as in scikit-learn; the papers' "mean
 precision at positives" is the same number where no scores are equal).
-Interpolated: the precision is first replaced by its largest value at this or
-any higher recall (PASCAL VOC 2010 and later). Interpolated is never smaller,
-so the two must not be compared with each other.
+Interpolated: each precision is first replaced by the largest precision at the
+same or a higher recall (PASCAL VOC 2010 and later). The interpolated value is
+never smaller than the plain one, so the two must not be compared.
 
-Equal scores form one threshold: their order carries no information, and an
-average precision that depends on it would depend on the order of the images.
+Equal scores share one threshold: if their order mattered, the result would
+depend on the order of the images.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def check_scores(
   valid_BN: np.ndarray | None = None,
   label_names: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns scores as float64, labels and validity as booleans, all [B, N].
+  """Returns scores as float64, and labels and validity as bool, all [B, N].
 
   Args:
-    scores_BN: a real score an image and label; any monotone scale.
+    scores_BN: Real scores, on any monotone scale.
     labels_BN: 1 where the image has the label, else 0.
-    valid_BN: 0 or False marks entries to leave out; nothing is asked of
-      their score and label.
+    valid_BN: 0 or False marks entries to leave out; their scores and labels are
+      not checked.
     label_names: N names, for the messages.
 
   Raises:
-    UserError: shapes differ, a score is NaN or a label is neither 0 nor 1.
+    UserError: Shapes differ, a score is NaN, or a label is neither 0 nor 1.
   """
   scores_BN = np.asarray(scores_BN).astype(np.float64)
   labels_BN = np.asarray(labels_BN)
@@ -53,21 +53,21 @@ def check_scores(
   if nan_N.any():
     raise UserError(
       f"Scores are NaN for {_names(nan_N, label_names)}; expected real "
-      "numbers. The model's outputs are broken: look for a loss that became "
-      "NaN, or for inputs that are not finite."
+      "numbers. The model's outputs are broken: check whether the loss became "
+      "NaN and whether the inputs are finite."
     )
   odd_N = ((labels_BN != 0) & (labels_BN != 1) & valid_BN).any(0)
   if odd_N.any():
     raise UserError(
-      f"Labels other than 0 and 1 for {_names(odd_N, label_names)}. Where "
-      "-1, 0, 1 stand for absent, difficult, present, pass labels == 1 and "
-      "valid = labels != 0."
+      f"Labels other than 0 and 1 for {_names(odd_N, label_names)}. If -1, 0 "
+      "and 1 mean absent, difficult and present, pass labels == 1 as labels "
+      "and labels != 0 as valid."
     )
   return scores_BN, (labels_BN == 1) & valid_BN, valid_BN
 
 
 def _names(chosen_N: np.ndarray, label_names: Sequence[str] | None) -> str:
-  """Names up to ten of the chosen labels."""
+  """Returns the number of chosen labels and the names of up to ten."""
   index = np.flatnonzero(chosen_N)
   shown = [str(label_names[n] if label_names else n) for n in index[:10]]
   more = f" and {len(index) - 10} more" if len(index) > 10 else ""
@@ -81,18 +81,19 @@ def weighted_average_precision(
   *,
   interpolated: bool = False,
 ) -> np.ndarray:
-  """Returns one label's average precision under R weightings of the images.
+  """Returns one label's average precision for each of R image weightings.
 
-  The images are sorted once; a bootstrap resample is a column of counts.
+  The images are sorted only once. For a bootstrap, a column of weights says how
+  often each image was drawn.
 
   Args:
-    scores_B: scores of the label, none of them NaN.
+    scores_B: Scores of the label, without NaN.
     positives_B: True where the image has the label.
-    weights_BR: non-negative weights, a column a result.
-    interpolated: take the monotone envelope of the precision.
+    weights_BR: Non-negative weights, one column per result.
+    interpolated: Whether to take the monotone envelope of the precision.
 
   Returns:
-    Fractions [R], NaN where no positive has a weight.
+    Fractions [R]; NaN where all positives have weight 0.
   """
   order_B = np.argsort(-scores_B, kind="stable")
   sorted_B, positives_B = scores_B[order_B], positives_B[order_B]
@@ -100,8 +101,7 @@ def weighted_average_precision(
   if where_P.size == 0:
     return np.full(weights_BR.shape[1], np.nan)
   weights_BR = weights_BR[order_B]
-  # A positive is found at the threshold of its score, that is with the last
-  # image of equal score.
+  # The threshold of a positive is at the last image with the same score.
   last_B = np.append(sorted_B[1:] != sorted_B[:-1], True)
   rows_B = np.where(last_B, np.arange(last_B.size), last_B.size)
   end_P = np.minimum.accumulate(rows_B[::-1])[::-1][where_P]
@@ -112,7 +112,7 @@ def weighted_average_precision(
   seen_PR = np.cumsum(weights_BR, 0, dtype=np.float64)[end_P]
   precision_PR = hits_PR / np.where(seen_PR > 0, seen_PR, 1)
   if interpolated:
-    # Between two positives precision only falls, so their thresholds do.
+    # Precision only falls between positives, so the maximum is at a positive.
     precision_PR = np.maximum.accumulate(precision_PR[::-1])[::-1]
   sum_R = (weights_PR * precision_PR).sum(0)
   return np.where(
@@ -129,21 +129,21 @@ def average_precision(
 ) -> np.ndarray:
   """Returns the average precision of each label, fractions [N].
 
-  Plain is scikit-learn's `average_precision_score`; interpolated is PASCAL
-  VOC's from 2010 on (Everingham et al., IJCV 2010).
+  The plain value is scikit-learn's `average_precision_score`; the interpolated
+  one is PASCAL VOC's since 2010 (Everingham et al., IJCV 2010).
 
   Args:
-    scores_BN: a real score an image and label; any monotone scale.
+    scores_BN: Real scores, on any monotone scale.
     labels_BN: 1 where the image has the label, else 0.
-    interpolated: take the monotone envelope of the precision.
+    interpolated: Whether to take the monotone envelope of the precision.
     valid_BN: 0 or False marks entries to leave out (padding, difficult or
       unknown labels).
 
   Returns:
-    Fractions in [0, 1], NaN for a label without positives.
+    Fractions in [0, 1]; NaN for a label without positives.
 
   Raises:
-    UserError: shapes differ, a score is NaN or a label is neither 0 nor 1.
+    UserError: Shapes differ, a score is NaN, or a label is neither 0 nor 1.
   """
   scores_BN, positives_BN, valid_BN = check_scores(
     scores_BN, labels_BN, valid_BN
@@ -160,13 +160,13 @@ def average_precision(
 
 
 def mean_average_precision(ap_N: np.ndarray) -> tuple[float, list[int]]:
-  """Returns the mean of the numbers that are not NaN, and where NaNs are.
+  """Returns the mean of the values that are not NaN, and the NaN indices.
 
   Args:
-    ap_N: from `average_precision`.
+    ap_N: Values from `average_precision`.
 
   Returns:
-    The mean (NaN if there is nothing to average) and the skipped labels.
+    The mean (NaN if all values are NaN) and the indices of the skipped labels.
   """
   ap_N = np.asarray(ap_N, np.float64)
   skipped_N = np.isnan(ap_N)

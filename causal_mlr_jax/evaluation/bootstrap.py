@@ -1,4 +1,4 @@
-"""How far a number can be trusted: over images, and over seeds."""
+"""Uncertainty of results: bootstrap over images, intervals over seeds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from causal_mlr_jax.evaluation.exclusive_cooccur import (
 class Interval(NamedTuple):
   """A mean and its two-sided confidence interval.
 
-  `half_width`, `low` and `high` are NaN for a single value, which says
-  nothing about its spread.
+  `half_width`, `low` and `high` are NaN for a single value, whose spread is
+  unknown.
   """
 
   mean: float
@@ -42,31 +42,33 @@ def standard_errors(
   resamples: int = 100,
   valid_BN: np.ndarray | None = None,
 ) -> dict[str, float]:
-  """Returns bootstrap standard errors over images of three mean APs.
+  """Returns bootstrap standard errors, over images, of three mean APs.
 
-  The images are drawn anew with replacement; the model stays, so what
-  another training seed would change is not in the result.
+  Images are resampled with replacement while the model stays the same, so the
+  result does not include the variation between training seeds.
 
   Args:
-    scores_BN: a real score an image and label.
+    scores_BN: Real scores.
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices; may be empty.
-    generator: source of the draws.
-    resamples: how many draws, at least 2.
+    generator: Source of the random draws.
+    resamples: Number of resamples, at least 2.
     valid_BN: False marks entries to leave out.
 
   Returns:
-    `all`, `exclusive` and `cooccur`, as fractions; NaN without pairs.
+    `all`, `exclusive` and `cooccur`, as fractions; the last two are NaN
+    without pairs.
 
   Raises:
-    UserError: see `check_scores` and `check_pairs`.
+    UserError: `resamples` is too small; see also `check_scores` and
+      `check_pairs`.
   """
   scores_BN, labels_BN, valid_BN = check_scores(scores_BN, labels_BN, valid_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
   if resamples < 2:
     raise UserError(f"resamples = {resamples}: expected at least 2.")
   images = len(scores_BN)
-  # A resample is how often each image was drawn.
+  # A resample is stored as the number of times that each image was drawn.
   counts_BR = generator.multinomial(
     images, np.full(images, 1 / images), size=resamples
   ).T.copy()
@@ -93,7 +95,7 @@ def _problems(
   valid_BN: np.ndarray,
   pairs: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-  """Yields scores, positives and images to keep, one a label or a pair."""
+  """Yields scores, positives and kept images of each label or pair."""
   if kind == "all":
     for n in range(scores_BN.shape[1]):
       yield scores_BN[:, n], labels_BN[:, n], valid_BN[:, n]
@@ -105,20 +107,21 @@ def _problems(
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-  """Returns the mean over seeds and Student's t interval around it.
+  """Returns the mean over seeds and its Student's t confidence interval.
 
   Args:
-    values: one number a seed, finite.
-    level: probability that the interval covers the mean.
+    values: One finite number per seed.
+    level: Probability that the interval covers the true mean.
 
   Raises:
-    UserError: no values, or one that is not finite, or a level outside (0, 1).
+    UserError: There are no values, a value is not finite, or `level` is outside
+      (0, 1).
   """
   array = np.asarray(values, np.float64).ravel()
   if array.size == 0 or not np.isfinite(array).all():
     raise UserError(
-      "An interval needs at least one value and finite values only; got "
-      f"{array.tolist()}."
+      "An interval needs at least one value, and all values must be finite; "
+      f"got {array.tolist()}."
     )
   if not 0 < level < 1:
     raise UserError(f"level = {level}: expected a number between 0 and 1.")

@@ -1,17 +1,17 @@
-"""How well a label is recognised without, and with, its usual context.
+"""Measures how well labels are recognised with and without their context.
 
 Protocol of Singh et al., "Don't Judge an Object by Its Context: Learning to
 Overcome Contextual Bias", CVPR 2020. A biased pair (b, c) is a label and the
-context it usually comes with. One test set is split anew for each pair:
+context that it usually occurs with. Each pair splits the test set differently:
 
   exclusive   b without c
   co-occur    b with c
   other       without b, with or without c
 
-A result "on exclusive" takes exclusive and other images, and one "on
-co-occur" takes co-occur and other images: the negatives are the same, only
-the positives differ. Exclusive groups can be very small (29 images for one
-of the published pairs), hence the counts and the warnings.
+A result "on exclusive" uses the exclusive and other images; a result "on
+co-occur" uses the co-occur and other images. The negatives are the same, only
+the positives differ. Exclusive groups can be very small (29 images for one of
+the published pairs), hence the counts and the warnings.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from causal_mlr_jax.evaluation.thresholded_metrics import topk_mask
 
 Pairs = Sequence[tuple[int, int]] | np.ndarray
 
-# Below this an AP moves by points when a few images change.
+# With fewer positives, a few images can change an AP by several points.
 FEW_POSITIVES = 30
 
 
 class Groups(NamedTuple):
-  """Which images belong to which group of each pair, booleans [B, pairs]."""
+  """The images in each group of each pair, bool [B, pairs]."""
 
   exclusive: np.ndarray
   cooccur: np.ndarray
@@ -44,18 +44,18 @@ class Groups(NamedTuple):
 
 
 class PairResult(NamedTuple):
-  """A metric of each pair in its two groups.
+  """The values of a metric for each pair, on exclusive and on co-occur.
 
   Attributes:
-    exclusive: fractions [pairs], on exclusive and other images.
-    cooccur: fractions [pairs], on co-occur and other images.
-    exclusive_positives: images of b without c, [pairs].
-    cooccur_positives: images of b with c, [pairs].
-    negatives: images without b, [pairs].
-    exclusive_mean: mean over the pairs, without those that are NaN.
-    cooccur_mean: the same for co-occur.
-    skipped_exclusive: pairs (their places in the list) that are NaN.
-    skipped_cooccur: the same for co-occur.
+    exclusive: Fractions [pairs] on exclusive and other images.
+    cooccur: Fractions [pairs] on co-occur and other images.
+    exclusive_positives: Number of images with b without c, [pairs].
+    cooccur_positives: Number of images with b and c, [pairs].
+    negatives: Number of images without b, [pairs].
+    exclusive_mean: Mean over the pairs that are not NaN on exclusive.
+    cooccur_mean: Mean over the pairs that are not NaN on co-occur.
+    skipped_exclusive: Indices of the pairs that are NaN on exclusive.
+    skipped_cooccur: Indices of the pairs that are NaN on co-occur.
   """
 
   exclusive: np.ndarray
@@ -70,23 +70,24 @@ class PairResult(NamedTuple):
 
 
 def check_pairs(pairs: Pairs, num_labels: int) -> np.ndarray:
-  """Returns pairs as an integer array [pairs, 2].
+  """Checks pairs and returns them as an integer array [pairs, 2].
 
   Args:
     pairs: (b, c) label indices: the label, then its context.
     num_labels: N.
 
   Raises:
-    UserError: not pairs of integers, an index outside 0..N-1, or b = c.
+    UserError: They are not pairs of integers, an index is outside 0..N-1, or
+      b = c.
   """
   array = np.asarray(pairs)
   if array.size == 0:
     return np.zeros((0, 2), np.int64)
   if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
     raise UserError(
-      "Biased pairs must be a list of two label indices each (label, "
-      f"context); got an array {array.shape} of {array.dtype}. Turn names "
-      "into indices with the data set's list of labels."
+      "Biased pairs must be a list of pairs of label indices (label, context); "
+      f"got an array of shape {array.shape} and type {array.dtype}. Convert "
+      "names to indices with the data set's list of labels."
     )
   wrong = ((array < 0) | (array >= num_labels)).any(1)
   wrong |= array[:, 0] == array[:, 1]
@@ -94,7 +95,7 @@ def check_pairs(pairs: Pairs, num_labels: int) -> np.ndarray:
     raise UserError(
       f"Biased pairs {array[wrong].tolist()} are not two different labels "
       f"out of 0..{num_labels - 1}: the pairs and the scores belong to "
-      "different data sets, or to another order of the labels."
+      "different data sets or to different orders of the labels."
     )
   return array.astype(np.int64)
 
@@ -107,10 +108,11 @@ def groups(
   Args:
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
-    valid_BN: an image whose entry of b is False is in none of the three.
+    valid_BN: False marks entries to leave out; an image whose entry for b is
+      left out is in none of the groups.
 
   Raises:
-    UserError: a pair is not two labels of the N.
+    UserError: See `check_pairs`.
   """
   positives_BN = np.asarray(labels_BN) == 1
   pairs = check_pairs(pairs, positives_BN.shape[1])
@@ -132,17 +134,18 @@ def pair_average_precision(
   """Returns the AP of each pair's label b, on exclusive and on co-occur.
 
   Args:
-    scores_BN: a real score an image and label.
+    scores_BN: Real scores.
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
-    interpolated: take the monotone envelope; the published protocol does not.
+    interpolated: Whether to take the monotone envelope; the published protocol
+      does not.
     valid_BN: False marks entries to leave out.
 
   Returns:
-    Fractions; NaN, and skipped in the mean, where a group is empty.
+    Fractions; a pair is NaN and skipped in the mean where its group is empty.
 
   Raises:
-    UserError: see `check_scores` and `check_pairs`.
+    UserError: See `check_scores` and `check_pairs`.
   """
   scores_BN, labels_BN, _ = check_scores(scores_BN, labels_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
@@ -167,20 +170,20 @@ def pair_topk_recall(
   k: int = 3,
   valid_BN: np.ndarray | None = None,
 ) -> PairResult:
-  """Returns the top-k recall of each pair's b, on exclusive and co-occur.
+  """Returns the top-k recall of each pair's b, on exclusive and on co-occur.
 
-  Only the group's own images count, since recall has no negatives; an empty
-  group is 0 and stays in the mean, by the published rule.
+  Only the images of the group count, since recall ignores negatives. By the
+  published rule, an empty group counts as 0 in the mean.
 
   Args:
-    scores_BN: a real score an image and label.
+    scores_BN: Real scores.
     labels_BN: 1 where the image has the label, else 0.
     pairs: (b, c) label indices.
-    k: how many labels an image may name.
+    k: Number of labels that are predicted for an image.
     valid_BN: False marks entries to leave out.
 
   Raises:
-    UserError: see `check_scores` and `check_pairs`.
+    UserError: See `check_scores` and `check_pairs`.
   """
   scores_BN, labels_BN, _ = check_scores(scores_BN, labels_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])
@@ -194,11 +197,11 @@ def pair_topk_recall(
 
 
 def few_positives(result: PairResult, names: Sequence[str]) -> list[str]:
-  """Returns a warning for each group with fewer than 30 positives.
+  """Returns a warning for each group with fewer than `FEW_POSITIVES` images.
 
   Args:
-    result: of any metric.
-    names: one a pair, for the messages.
+    result: Result of any metric.
+    names: One name per pair, for the messages.
   """
   said = []
   for kind in ("exclusive", "cooccur"):

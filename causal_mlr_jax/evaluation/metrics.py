@@ -1,4 +1,4 @@
-"""Every metric of one evaluation, in one dictionary fit for JSON."""
+"""Computes all metrics of an evaluation as one JSON-serialisable dictionary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from causal_mlr_jax.evaluation.average_precision import (
 from causal_mlr_jax.evaluation.exclusive_cooccur import PairResult, Pairs
 
 TOP = 3
-# What a table shows of the metrics: see `headline`.
+# The metrics that a table can show; see `headline`.
 HEADLINES = ("map", "top3_recall")
 THRESHOLD = 0.5
 
@@ -34,16 +34,19 @@ def compute(
   resamples: int = 0,
   valid_BN: np.ndarray | None = None,
 ) -> dict[str, Any]:
-  """Returns all metrics of a test set; percentages (0 to 100), None for NaN.
+  """Returns all metrics of a test set, as percentages (0 to 100) or None.
+
+  None stands for NaN.
 
   Args:
-    scores_BN: probabilities in [0, 1], of every image once (no padding).
+    scores_BN: Probabilities in [0, 1]; each image once, without padding.
     labels_BN: 1 where the image has the label, else 0.
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
-    resamples: of the bootstrap over images; 0 leaves `standard_error` out.
+    resamples: Number of bootstrap resamples of the images; 0 leaves out
+      `standard_error`.
     valid_BN: False marks entries that no metric counts, such as labels that
-      the method was told.
+      the method was given.
 
   Returns:
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;
@@ -51,18 +54,18 @@ def compute(
     `cp`, `cr`, `cf1` at probability 0.5, and the same with `_top3`;
     `standard_error` over images of the mean APs `all`, `exclusive`,
     `cooccur`; `per_label` and `per_pair` by name; `skipped_labels`,
-    `skipped_pairs`, `warnings`; and `images`, a count.
+    `skipped_pairs`, `warnings`; and `images`, the number of images.
 
   Raises:
-    UserError: shapes or names do not fit, scores are NaN or outside [0, 1],
-      labels are neither 0 nor 1, or a pair is not two of the labels.
+    UserError: Shapes or names do not match, a score is NaN or outside [0, 1],
+      a label is neither 0 nor 1, or a pair is not two different labels.
   """
   names = _check_names(label_names, np.shape(scores_BN))
   scores_BN, labels_BN, valid_BN = check_scores(
     scores_BN, labels_BN, valid_BN, names
   )
   _check_probabilities(scores_BN)
-  # Where ranks and thresholds count, an entry left out is no answer: lowest.
+  # An entry that is left out must not be predicted, so it ranks lowest.
   scores_BN = np.where(valid_BN, scores_BN, 0)
   pairs = exclusive_cooccur.check_pairs(biased_pairs, len(names))
   pair_names = [f"{names[b]} <- {names[c]}" for b, c in pairs]
@@ -86,7 +89,7 @@ def _pairs(
   valid_BN: np.ndarray,
   pairs: Pairs,
 ) -> tuple[PairResult, PairResult]:
-  """Returns average precision and top-k recall of the pairs."""
+  """Returns the average precision and the top-k recall of the pairs."""
   return (
     exclusive_cooccur.pair_average_precision(
       scores_BN, labels_BN, pairs, valid_BN=valid_BN
@@ -106,7 +109,7 @@ def _standard_error(
 ) -> dict[str, dict[str, float | None]]:
   if resamples == 0:
     return {}
-  # A seed of its own: the same scores always give the same report.
+  # A fixed seed, so that the same scores always give the same report.
   errors = bootstrap.standard_errors(
     scores_BN,
     labels_BN,
@@ -119,14 +122,14 @@ def _standard_error(
 
 
 def headline(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:
-  """Returns `exclusive`, `cooccur` and `all` of the metric of a table.
+  """Returns the values `exclusive`, `cooccur` and `all` of one metric.
 
   Args:
-    metrics: from `compute`.
-    metric: one of `HEADLINES`.
+    metrics: Result of `compute`.
+    metric: One of `HEADLINES`.
 
   Raises:
-    UserError: another metric.
+    UserError: `metric` is not one of them.
   """
   if metric == "map":
     return {k: metrics[f"{k}_map"] for k in ("exclusive", "cooccur", "all")}
@@ -142,7 +145,7 @@ def _check_names(
   if len(shape) != 2 or len(names) != shape[1] or len(set(names)) < len(names):
     raise UserError(
       f"{len(names)} label names, {len(set(names))} of them different, for "
-      f"scores of shape {shape}: expected one name of its own a column."
+      f"scores of shape {shape}: expected a different name for each column."
     )
   return names
 
@@ -150,13 +153,13 @@ def _check_names(
 def _check_probabilities(scores_BN: np.ndarray) -> None:
   if scores_BN.size == 0:
     raise UserError(
-      f"Nothing to evaluate: scores have shape {scores_BN.shape}. Look at "
-      "the test split and its list of images."
+      f"Nothing to evaluate: scores have shape {scores_BN.shape}. Check the "
+      "test split and its list of images."
     )
   low, high = scores_BN.min(), scores_BN.max()
   if low < 0 or high > 1:
     raise UserError(
-      f"Scores run from {low:.3g} to {high:.3g}: expected probabilities in "
+      f"Scores range from {low:.3g} to {high:.3g}: expected probabilities in "
       "[0, 1]. Pass the method's scores, not its logits."
     )
 

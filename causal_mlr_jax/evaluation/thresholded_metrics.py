@@ -1,8 +1,8 @@
-"""Metrics that decide: top-k recall, and precision, recall and F1.
+"""Metrics of 0/1 decisions: top-k recall, and precision, recall and F1.
 
-The conventions are those of the published evaluation code of the multi-label
-papers (ML-GCN, ADD-GCN) and of Singh et al., "Don't Judge an Object by Its
-Context", CVPR 2020 (top-3 recall).
+The conventions are those of the published evaluation code of ML-GCN and ADD-GCN
+and, for top-3 recall, of Singh et al., "Don't Judge an Object by Its Context",
+CVPR 2020.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from causal_mlr_jax.evaluation.average_precision import check_scores
 
 
 class Decisions(NamedTuple):
-  """Precision, recall and F1 of 0/1 decisions, fractions.
+  """Precision, recall and F1 of 0/1 decisions, as fractions.
 
   Attributes:
-    overall_precision: of all predicted entries, the share that is right (OP).
-    overall_recall: of all positive entries, the share that is found (OR).
-    overall_f1: their harmonic mean (OF1).
-    class_precision: mean of the labels' precisions, a label that is never
-      predicted counting as 0 (CP).
-    class_recall: mean of the recalls of the labels that have positives (CR).
-    class_f1: harmonic mean of the two means (CF1), not the mean of F1s.
+    overall_precision: Fraction of the predicted entries that are positive (OP).
+    overall_recall: Fraction of the positive entries that are predicted (OR).
+    overall_f1: Harmonic mean of OP and OR (OF1).
+    class_precision: Mean of the labels' precisions, where a label that is never
+      predicted counts as 0 (CP).
+    class_recall: Mean of the recalls of the labels that have positives (CR).
+    class_f1: Harmonic mean of CP and CR (CF1), not the mean of the labels' F1.
   """
 
   overall_precision: float
@@ -39,9 +39,9 @@ def topk_mask(scores_BN: np.ndarray, k: int = 3) -> np.ndarray:
   """Returns which scores are among the k largest of their image, [B, N].
 
   Args:
-    scores_BN: real scores. Of equal ones the label of lower index wins, so
-      that there are always k.
-    k: how many; all N where N is smaller.
+    scores_BN: Real scores; of equal scores, the lower label index is chosen, so
+      that there are always exactly k.
+    k: Number of labels to choose; all N labels if k > N.
   """
   top_Bk = np.argsort(-np.asarray(scores_BN), 1, kind="stable")[:, :k]
   mask_BN = np.zeros(np.shape(scores_BN), bool)
@@ -54,17 +54,17 @@ def topk_recall(
 ) -> np.ndarray:
   """Returns each label's top-k recall, fractions [N].
 
-  Over the images that have the label: the share whose k largest scores
-  contain it. Negatives do not enter. By the published rule a label without
-  positives counts as 0.
+  This is the fraction of the images with the label for which the label is among
+  the k largest scores. By the published rule, a label without positives counts
+  as 0.
 
   Args:
-    scores_BN: real scores.
+    scores_BN: Real scores.
     labels_BN: 1 where the image has the label, else 0.
-    k: how many labels an image may name.
+    k: Number of labels that are predicted for an image.
 
   Raises:
-    UserError: shapes differ, a score is NaN or a label is neither 0 nor 1.
+    UserError: Shapes differ, a score is NaN, or a label is neither 0 nor 1.
   """
   scores_BN, positives_BN, _ = check_scores(scores_BN, labels_BN)
   hits_N = (topk_mask(scores_BN, k) & positives_BN).sum(0)
@@ -81,14 +81,15 @@ def decisions(
   """Returns overall and per-class precision, recall and F1 at a threshold.
 
   Args:
-    scores_BN: real scores; predicted is what is at or above the threshold.
+    scores_BN: Real scores.
     labels_BN: 1 where the image has the label, else 0.
-    threshold: 0.5 for probabilities, 0 for logits.
-    k: keep at most the k largest scores of an image, which still need the
-      threshold; None keeps all.
+    threshold: Smallest score that is predicted as positive; 0.5 for
+      probabilities, 0 for logits.
+    k: Largest number of predicted labels per image: those with the largest
+      scores; None for no limit.
 
   Raises:
-    UserError: shapes differ, a score is NaN or a label is neither 0 nor 1.
+    UserError: Shapes differ, a score is NaN, or a label is neither 0 nor 1.
   """
   scores_BN, positives_BN, _ = check_scores(scores_BN, labels_BN)
   predicted_BN = scores_BN >= threshold

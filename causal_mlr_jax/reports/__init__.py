@@ -1,1 +1,1 @@
-"""Tables and pages made from the files of a run."""
+"""Reports on the results of a run."""

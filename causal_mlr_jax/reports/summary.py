@@ -1,4 +1,4 @@
-"""The table that a run ends with, from its report.json."""
+"""The table that is printed at the end of a run, from its report.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def show(path: pathlib.Path) -> None:
   """Prints the table, the warnings and the times of a report.
 
   Args:
-    path: of a report.json.
+    path: Path of a report.json.
   """
   report = atomic_files.read_json(path)
   console = Console(file=sys.stdout, highlight=False)
@@ -42,7 +42,7 @@ def show(path: pathlib.Path) -> None:
 
 
 def table(report: Mapping[str, Any]) -> Table:
-  """Returns the table of the configuration's metric by split, in percent."""
+  """Returns a table of the configured metric for each split, in percent."""
   config = report["config"]
   metric = config["evaluate"]["metric"]
   names = f"{config['method']['name']} on {config['data']['name']}"

@@ -27,5 +27,6 @@ def test_an_idle_rule_is_an_error_and_a_last_catch_all_is_none():
 
 
 def test_a_wrong_expression_is_named():
-  with pytest.raises(UserError, match=r"'\*\*' is no regex"):
+  message = r"'\*\*' is not a valid regular expression"
+  with pytest.raises(UserError, match=message):
     parameter_rules.match("rules", (("**", 1),), TREE)

@@ -145,7 +145,7 @@ def test_official_files_are_not_needed_once_prepared(files, tmp_path):
 
 @pytest.mark.parametrize(
   ("manual_dir", "words"),
-  [("", "is not set"), ("/no/such", "names no folder: /no")],
+  [("", "is not set"), ("/no/such", "is not a folder: /no")],
 )
 def test_official_files_that_are_needed(files, tmp_path, manual_dir, words):
   official.prepared("coco", files, tmp_path / "data")
@@ -156,7 +156,7 @@ def test_official_files_that_are_needed(files, tmp_path, manual_dir, words):
     f"--config.data.manual_dir {words}",
     "of annotations_trainval2014.zip",
     "--config.data.dir",
-    "variants that are there: ",
+    "variants found there: ",
   ):
     assert text in str(caught.value)
 

@@ -1,1 +1,1 @@
-"""One TFDS builder a file; a data set is found by its file's name."""
+"""One data set per file; a data set is found by the name of its file."""

@@ -1,9 +1,10 @@
 """COCO 2014: 80 object labels, from the official instance annotations.
 
-A label is present where an object is annotated, crowds included. The labels
-stand in the order of the category ids, which have gaps. Splits: `train`, and
-`test`, the official validation images, as multi-label papers report them. The
-official numbers of images, 82,783 and 40,504, are checked against the files.
+A label is present if an object is annotated, including crowds. The labels are
+in the order of the category ids, which have gaps. The splits are `train` and
+`test`; `test` is the official validation set, on which multi-label papers
+report results. The numbers of images are checked against the official ones,
+82,783 and 40,504.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ LAYOUT = """\
   annotations/instances_train2014.json    of annotations_trainval2014.zip
   annotations/instances_val2014.json      of the same"""
 OPTIONS: dict[str, Any] = {
-  "official_counts": True,  # False takes a part of the data set
-  # Images without any label: keep | drop, from both splits. ML-GCN, ADD-GCN
-  # and TDRG were reported without them, most others with them.
+  "official_counts": True,  # False accepts a part of the data set
+  # Images without any label, in both splits: keep | drop. ML-GCN, ADD-GCN and
+  # TDRG report results without them, most other papers with them.
   "unlabelled": "keep",
 }
-# Split to the name of its images and to their number.
+# For each split, the name of its image folder and the number of images.
 SPLITS = {"train": ("train2014", 82_783), "test": ("val2014", 40_504)}
 _CATEGORIES = """
   1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8
@@ -74,7 +75,7 @@ CITATION = """
 }
 """
 REMEDY = (
-  "Unpack the official archives anew; for a part of the data set, set "
+  "Unpack the official archives again; to use a part of the data set, set "
   "--config.data.options.official_counts=False."
 )
 
@@ -85,25 +86,25 @@ class _Split(NamedTuple):
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-  """Raises a UserError for an option whose value is none."""
+  """Raises a UserError if an option has an invalid value."""
   annotations.check_choice("coco", options, "unlabelled", ("keep", "drop"))
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
-  """Raises a UserError that names the files that are missing."""
-  del options  # they need the same files
+  """Raises a UserError that lists missing files."""
+  del options  # all options need the same files
   need("coco", manual_dir, LAYOUT, HOMEPAGE, annotation_files=True)
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
-  """Reads the official files; no image is opened.
+  """Reads the official files without opening images.
 
   Args:
-    manual_dir: folder with the files of `LAYOUT`.
-    options: see `OPTIONS`.
+    manual_dir: Folder with the files of `LAYOUT`.
+    options: See `OPTIONS`.
 
   Raises:
-    UserError: files are missing, or are not the official ones.
+    UserError: Files are missing, or are not the official ones.
   """
   chosen = {**OPTIONS, **options}
   check_files(manual_dir, options)
@@ -136,18 +137,18 @@ def need(
   annotation_files: bool = False,
   others: tuple[str, ...] = (),
 ) -> None:
-  """Checks that the folders and files of a layout are there.
+  """Checks that the folders and files of a layout exist.
 
   Args:
-    name: of the data set.
-    manual_dir: where they should be.
-    layout: for the message.
-    homepage: for the message.
-    annotation_files: whether the annotations of instances are needed.
-    others: further paths in manual_dir.
+    name: Name of the data set.
+    manual_dir: Folder that should contain them.
+    layout: Expected files, for the message.
+    homepage: Where they can be downloaded, for the message.
+    annotation_files: Whether the instance annotations are needed.
+    others: Further required paths in `manual_dir`.
 
   Raises:
-    UserError: names all that are missing.
+    UserError: Files are missing, which it lists.
   """
   wanted = [year for year, _ in SPLITS.values()]
   if annotation_files:
@@ -160,7 +161,7 @@ def need(
 def check_count(
   split: str, images: int, official: int, problems: Problems
 ) -> None:
-  """Notes a number of images that is not the official one."""
+  """Adds a problem if the number of images is not the official one."""
   if images != official:
     problems.add(f"{split} has {images:,} images, officially {official:,}")
 
@@ -182,7 +183,7 @@ def _read_split(
     else:
       problems.add(
         f"{_annotations(year)}: an object in image {image_id} of category "
-        f"{category}: the file's own lists lack one of the two"
+        f"{category}: the file does not list this image or this category"
       )
   files = set(os.listdir(manual_dir / year))
   for name in names.values():
@@ -202,7 +203,7 @@ def _read_split(
 def _read_json(
   path: pathlib.Path, problems: Problems
 ) -> tuple[dict[int, str], list[tuple[int, int]]]:
-  """Returns the files by image id, and (image id, category id) of objects."""
+  """Returns file names by image id, and each object's image and category id."""
   progress.say(f"data: reading {path}")
   try:
     with path.open("rb") as file:
@@ -223,12 +224,12 @@ def _read_json(
       f"{path} is not the official file of instances: {what}. {REMEDY}"
     ) from error
   if repeated:
-    problems.add(f"{path.name}: {repeated:,} images have the id of another")
+    problems.add(f"{path.name}: {repeated:,} images have the id of another one")
   return names, objects
 
 
 def _lean(entry: dict[str, Any]) -> dict[str, Any]:
-  """Drops the outlines while the file is read: most of a gigabyte."""
+  """Drops the outlines during parsing; they take most of a gigabyte."""
   entry.pop("segmentation", None)
   return entry
 

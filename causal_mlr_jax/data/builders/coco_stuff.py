@@ -1,14 +1,16 @@
 """COCO-Stuff: 171 labels of things and stuff on the images of COCO 2014.
 
-The data set of the paper's main table, as Singh et al. built it ("Don't Judge
-an Object by Its Context", CVPR 2020): images and splits of COCO 2014 (`train`,
-and `test`, the official validation images); the labels of an image are the
-values in its pixel map of COCO-Stuff 2017, looked up by the image's number in
-either folder of maps. So a small thing that is hidden in the map is absent,
-even where COCO has it as an object. Value v is line v + 1 of labels.txt, 255
-is unlabelled; 11 names of labels.txt that no map holds are no labels. Labels 0
-to 79 are things, those of COCO in its order, 80 to 170 are stuff. The numbers
-of images, 82,783 and 40,504, are checked against the folders.
+This is the data set of the paper's main table, as built by Singh et al. ("Don't
+Judge an Object by Its Context", CVPR 2020), with the images and splits of COCO
+2014: `train`, and `test`, which is the official validation set. The labels of
+an image are the values in its pixel map of COCO-Stuff 2017, which is looked up
+by the image's number in both folders of maps. A small thing that is hidden in
+the map is therefore absent, even if COCO annotates it as an object.
+
+Value v of a map means line v + 1 of labels.txt; 255 means unlabelled. 11 names
+in labels.txt occur in no map and are not labels. Labels 0 to 79 are things, the
+labels of COCO in the same order; 80 to 170 are stuff. The numbers of images are
+checked against the official ones, 82,783 and 40,504.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ LAYOUT = """\
   stuffthingmaps/val2017/*.png        of the same
   labels.txt                          of github.com/nightrome/cocostuff"""
 OPTIONS: dict[str, Any] = {
-  "official_counts": True,  # False takes a part of the data set
+  "official_counts": True,  # False accepts a part of the data set
 }
 MAPS = ("stuffthingmaps/train2017", "stuffthingmaps/val2017")
 UNLABELLED = 255
-Images = Mapping[str, pathlib.Path]  # by their number of 12 digits
-# Numbers and names of labels.txt: 1 to 91 things, of which some are in no map.
+Images = Mapping[str, pathlib.Path]  # by the image's number of 12 digits
+# Things in labels.txt (numbers 1 to 91) that occur in no map.
 WITHOUT_MAP = {
   12: "street sign",
   26: "hat",
@@ -75,7 +77,7 @@ NAMES = {
   **dict(enumerate(STUFF, 92)),
 }
 LABELS = (*coco.LABELS, *STUFF)
-# The 20 pairs published with Singh et al.: the biased label b, its companion.
+# The 20 pairs published by Singh et al.: the biased label b and its context c.
 PAIRS = (
   ("cup", "dining table"),
   ("wine glass", "person"),
@@ -120,8 +122,8 @@ CITATION = """
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
-  """Raises a UserError that names the files that are missing."""
-  del options  # they need the same files
+  """Raises a UserError that lists missing files."""
+  del options  # all options need the same files
   others = (*MAPS, "labels.txt")
   coco.need("coco_stuff", manual_dir, LAYOUT, HOMEPAGE, others=others)
 
@@ -131,15 +133,15 @@ def read_source(
   options: Mapping[str, Any],
   cache: pathlib.Path | None = None,
 ) -> Source:
-  """Reads the official files; all maps, but no image is opened.
+  """Reads the official files, including all maps, without opening images.
 
   Args:
-    manual_dir: folder with the files of `LAYOUT`.
-    options: see `OPTIONS`.
-    cache: folder for what was read of the maps.
+    manual_dir: Folder with the files of `LAYOUT`.
+    options: See `OPTIONS`.
+    cache: Folder for what was read from the maps.
 
   Raises:
-    UserError: files are missing, or are not the official ones.
+    UserError: Files are missing, or are not the official ones.
   """
   chosen = {**OPTIONS, **options}
   check_files(manual_dir, options)
@@ -162,10 +164,10 @@ def check_names(path: pathlib.Path) -> None:
   """Compares labels.txt with the official list.
 
   Args:
-    path: of a file with lines such as '1: person'.
+    path: Path of a file with lines such as '1: person'.
 
   Raises:
-    UserError: it is another list.
+    UserError: The lists differ.
   """
   problems = Problems()
   found = {}
@@ -234,7 +236,7 @@ def _images_in(folder: pathlib.Path) -> Images:
 def _maps(manual_dir: pathlib.Path) -> dict[str, pathlib.Path]:
   return {
     path.stem: path
-    # An image that has both takes the map in the folder of training.
+    # For an image with two maps, the one in the training folder is used.
     for folder in reversed(MAPS)
     for path in (manual_dir / folder).iterdir()
     if path.suffix == ".png"

@@ -1,10 +1,10 @@
 """context_emoji: synthetic images whose causal model is known exactly.
 
-Emoji glyphs are drawn over crops of eight photographs. Which objects stand in
-an image is decided by the causal model in the tables below. Eight labels b
-appear with a companion c about nine times in ten, though neither causes the
-other: the scene raises both, or a hidden occasion does. In the world of
-`test_shifted` these couplings are others; the causal edges are the same.
+Emoji glyphs are drawn over crops of eight photographs. The causal model in the
+tables below decides which objects are in an image. Eight labels b appear with a
+companion c about nine times in ten, although neither causes the other: the
+scene makes both likely, or a hidden occasion does. In the world of
+`test_shifted`, these couplings are different; the causal edges are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from causal_mlr_jax.data.emoji import drawing, worlds
 
 SEED = 2026
 
-# Scene (a "stuff" label): the photograph behind it. All are equally probable.
+# Scene (a "stuff" label): its photograph. All scenes are equally probable.
 SCENES = {
   "pavilion": ("sklearn", "datasets/images/china.jpg"),
   "dahlia": ("sklearn", "datasets/images/flower.jpg"),
@@ -36,8 +36,8 @@ SCENES = {
   "galaxy": ("skimage", "data/hubble_deep_field.jpg"),
 }
 
-# Object: glyph, its home scenes, and how often it is there without any cause:
-# at home, elsewhere.
+# Object: its glyph, its home scenes, and the probabilities that it is present
+# without any cause in a home scene and elsewhere.
 OBJECTS = {
   # biased labels b, brought by the scene
   "cake": ("1f370", ("table", "pavilion"), 0.64, 0.02),
@@ -69,8 +69,8 @@ OBJECTS = {
   "bird": ("1f426", ("pavilion", "galaxy"), 0.08, 0.02),
 }
 
-# Biased pairs: b, its companion c, and the occasion that brings both (None:
-# the scene does). Never an edge between b and c: P(b | do(c)) = P(b).
+# Biased pairs: b, its companion c, and the occasion that brings both (None if
+# the scene does). There is no edge between b and c, so P(b | do(c)) = P(b).
 PAIRS = (
   ("cake", "teapot", None),
   ("alien", "ufo", None),
@@ -84,8 +84,8 @@ PAIRS = (
 # P(occasion), and the probabilities that it brings b, and that it brings c.
 OCCASION, BRINGS_B, BRINGS_C = 0.15, 0.90, 0.97
 
-# Stable causal edges (cause, effect): probability that the cause alone brings
-# about the effect. The same in both worlds.
+# Stable causal edges (cause, effect): the probability that the cause alone
+# brings about the effect. They are the same in both worlds.
 EDGES = {
   ("car", "traffic_light"): 0.6,
   ("car", "dog"): 0.4,
@@ -97,11 +97,12 @@ EDGES = {
   ("tree", "bird"): 0.45,
 }
 
-# The shifted world: home scenes move on by so many places in the order of
-# `SCENES`, and each occasion brings the companion of the second next one.
+# The shifted world: the home scenes of b, of c and of the other objects move on
+# by these numbers of places in `SCENES`, and each occasion brings the companion
+# of the occasion `SHIFT_OCCASIONS` places later.
 SHIFT_B, SHIFT_C, SHIFT_OTHERS, SHIFT_OCCASIONS = 3, 5, 1, 2
 
-# Split: its world, its number of images in `default` and in `small`.
+# Split: its world, and its number of images in `default` and in `small`.
 SPLITS = {
   "train": ("train", 3000, 96),
   "validation": ("train", 1000, 48),
@@ -109,8 +110,8 @@ SPLITS = {
   "test_shifted": ("shifted", 2000, 48),
 }
 
-# How hard the objects are to see, and glyphs that mean nothing. Set by looking
-# at a plain classifier alone (small ResNet, global pooling, linear layer): its
+# How hard the objects are to see, and glyphs without a label. Both were tuned
+# only on a plain classifier (small ResNet, global pooling, linear layer): its
 # mAP on `test` is about 74, far higher on b with c than on b without c.
 DIFFICULTY = drawing.Difficulty(
   sizes=(12, 22),
@@ -188,9 +189,9 @@ _CITATION = """
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """Draws the images and writes them as ArrayRecord files.
+  """Draws the images and writes them to ArrayRecord files.
 
-  Record number k of a split is image k of `WORLDS.sample(split)`.
+  Record k of a split is image k of `WORLDS.sample(split)`.
   """
 
   name = "context_emoji"
@@ -207,9 +208,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     super().__init__(file_format=file_format, **kwargs)
 
   def download_and_prepare(self, **kwargs: Any) -> None:
-    """Draws and writes all splits, with a bar of its own for each."""
+    """Draws and writes all splits, with one progress bar for each."""
     tfds.disable_progress_bar()
-    # What TFDS prints is no result of the calling program.
+    # Standard output is for results of the program, not for messages of TFDS.
     with contextlib.redirect_stdout(io.StringIO()):
       super().download_and_prepare(**kwargs)
 
@@ -230,8 +231,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
       ),
       metadata=tfds.core.MetadataDict(WORLDS.metadata()),
-      # The order of generation, which is already random, is kept: so the
-      # files are the same every time, and image_id is the record's number.
+      # The order of generation is already random. Keeping it makes the files
+      # reproducible, and image_id is the index of the record.
       disable_shuffling=True,
     )
 
@@ -267,7 +268,7 @@ def redrawn(
 ) -> dict[str, Any]:
   """Returns an image's record with another scene, or without some objects.
 
-  See `emoji_world.Worlds.changed`; what an object covered shows without it.
+  What a removed object covered becomes visible. See `Worlds.changed`.
   """
   drawn = WORLDS.changed(split, image_id, scene, without)
   return {

@@ -1,14 +1,14 @@
-"""DeepFashion: the Category and Attribute Prediction Benchmark, attributes.
+"""DeepFashion: attributes of the Category and Attribute Prediction Benchmark.
 
-Labels are the 250 most frequent attributes of the training images, in the
-order of the official list, and the 20 biased pairs are those of Singh et al.,
-"Don't Judge an Object by Its Context", CVPR 2020. Of two attributes that are
-equally frequent the first one counts as more frequent: an assumption. That 1
-is a label and both -1 and 0 (unknown) are none follows their program.
+The labels are the 250 most frequent attributes of the training images, in the
+order of the official list. The 20 biased pairs are those of Singh et al.,
+"Don't Judge an Object by Its Context", CVPR 2020. As in their program, 1 means
+that the label is present, and both -1 and 0 (unknown) mean that it is absent.
+Of two equally frequent attributes, the first is assumed to rank higher.
 
-The official numbers of images are from general knowledge, not from the files:
-so another number is said and goes on. `official_counts` 'strict' makes it an
-error, 'skip' says nothing.
+The official numbers of images are from general knowledge, not from the files,
+so other numbers are only reported. `official_counts` 'strict' makes them an
+error; 'skip' reports nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LAYOUT = """\
   img/                               or Img/img/"""
 OPTIONS: dict[str, Any] = {
   "official_counts": "say",  # strict | skip
-  "num_attributes": 250,  # the most frequent ones, that are the labels
+  "num_attributes": 250,  # number of labels: the most frequent attributes
   "published_pairs": True,  # False: no biased pairs
 }
 OFFICIAL = {
@@ -44,8 +44,8 @@ OFFICIAL = {
   "validation": 40_000,
   "test": 40_000,
 }
-# Label b, its companion c, and their places among the 250 in the pickles of
-# the program published with Singh et al.
+# The label b, its context c, and their indices among the 250 labels in the
+# pickles of the program published by Singh et al.
 PAIRS = (
   ("bell", "lace", 19, 112),
   ("cut", "bodycon", 59, 22),
@@ -93,26 +93,26 @@ class _Files(NamedTuple):
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-  """Raises a UserError for an option whose value is none."""
+  """Raises a UserError if an option has an invalid value."""
   how = ("say", "strict", "skip")
   annotation_files.check_choice("deepfashion", options, "official_counts", how)
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
-  """Raises a UserError that names the files that are missing."""
-  del options  # they need the same files
+  """Raises a UserError that lists missing files."""
+  del options  # all options need the same files
   _find(manual_dir)
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
-  """Reads the official files; no image is opened.
+  """Reads the official files without opening images.
 
   Args:
-    manual_dir: folder with the files of `LAYOUT`.
-    options: see `OPTIONS`.
+    manual_dir: Folder with the files of `LAYOUT`.
+    options: See `OPTIONS`.
 
   Raises:
-    UserError: files are missing, damaged or contradict each other, or the
+    UserError: Files are missing, damaged or contradict each other, or the
       published pairs are not among the labels.
   """
   chosen = {**OPTIONS, **options}
@@ -122,8 +122,8 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   if not 1 < chosen["num_attributes"] <= len(names):
     raise UserError(
       f"data.options.num_attributes is {chosen['num_attributes']}: expected 2 "
-      f"to {len(names)}, the attributes of {files.names}. Anno_fine, with 26, "
-      "is another benchmark: give the files of Anno_coarse."
+      f"to {len(names)}, the number of attributes in {files.names}. Anno_fine, "
+      "with 26, is another benchmark: use the files of Anno_coarse."
     )
   split_of = _partition(files.partition)
   table = deepfashion_attributes.read(files.attributes, len(names))
@@ -131,7 +131,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   sizes = {s: len(rows[s]) for s in rows} | {"attributes": len(names)}
   _check_counts(sizes, chosen["official_counts"])
   counts_N = table.counts(rows["train"])
-  # Stable: of two that are equally frequent, the first.
+  # A stable sort puts the first of two equally frequent attributes first.
   order = np.argsort(-counts_N, kind="stable")
   kept = np.sort(order[: chosen["num_attributes"]])
   labels = tuple(names[i] for i in kept)
@@ -171,8 +171,8 @@ def _find(manual_dir: pathlib.Path) -> _Files:
     manual_dir,
     *(f"{start}list_eval_partition.txt" for start in ("Eval/", "Anno/", "")),
   )
-  # The paths of the files begin with img/. Where letters have no case, img
-  # may also be the Img that holds it.
+  # Paths in the files begin with img/. On a case-insensitive file system, img
+  # may also match the enclosing Img.
   images = next(
     (p for p in (manual_dir / "Img", manual_dir) if (p / "img").is_dir()), None
   )
@@ -197,7 +197,7 @@ def _names(path: pathlib.Path) -> list[str]:
       )
     names.append(name)
   for name in sorted({n for n in names if names.count(n) > 1}):
-    problems.add(f"{path.name}: {name!r} stands there more than once")
+    problems.add(f"{path.name}: {name!r} appears more than once")
   problems.raise_if_any(str(path), "Get the official file again.")
   return names
 
@@ -221,7 +221,7 @@ def _partition(path: pathlib.Path) -> dict[str, str]:
       problems.add(f"{path.name}:{number}: {error}")
       continue
     if name in split_of:
-      problems.add(f"{path.name}:{number}: {name} stands there twice")
+      problems.add(f"{path.name}:{number}: {name} appears twice")
     split_of[name] = split
   problems.raise_if_any(str(path), "Get the official file again.")
   return split_of
@@ -230,13 +230,13 @@ def _partition(path: pathlib.Path) -> dict[str, str]:
 def _join(
   files: _Files, split_of: Mapping[str, str], paths: Sequence[str]
 ) -> dict[str, np.ndarray]:
-  """Returns the rows of each split, in the order of the attributes' file."""
+  """Returns the rows of each split, in the order of the attribute file."""
   problems = Problems()
   rows: dict[str, list[int]] = {split: [] for split in annotation_files.SPLITS}
   seen = set()
   for row, path in enumerate(paths):
     if path in seen:
-      problems.add(f"{path} stands twice in {files.attributes.name}")
+      problems.add(f"{path} appears twice in {files.attributes.name}")
     elif path not in split_of:
       problems.add(f"{path} is not in {files.partition.name}")
     else:
@@ -247,7 +247,7 @@ def _join(
       problems.add(f"{path} is not in {files.attributes.name}")
   for split, found in rows.items():
     if not found:
-      problems.add(f"no image of {split}")
+      problems.add(f"no images in the split {split}")
   problems.raise_if_any(
     f"{files.attributes} and {files.partition}",
     "Both must be of the same release: get the official files again.",
@@ -264,7 +264,7 @@ def _check_counts(sizes: Mapping[str, int], how: str) -> None:
   if not off or how == "skip":
     return
   message = (
-    f"deepfashion: not the official numbers: {', '.join(off)}; "
+    f"deepfashion: the numbers are not the official ones: {', '.join(off)}; "
     "--config.data.options.official_counts=skip accepts a part of the data"
   )
   if how == "strict":
@@ -279,8 +279,8 @@ def _pairs(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
   if absent:
     raise UserError(
       f"The published pairs name attributes that are not among the "
-      f"{len(labels)} labels: {', '.join(absent)}. With other data than the "
-      "official ones set --config.data.options.published_pairs=False."
+      f"{len(labels)} labels: {', '.join(absent)}. If the data are not the "
+      "official ones, set --config.data.options.published_pairs=False."
     )
   moved = [
     f"{name} {index[name]} (published {place})"
@@ -290,7 +290,7 @@ def _pairs(labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
   ]
   if moved and len(labels) == OPTIONS["num_attributes"]:
     progress.say(
-      "deepfashion: the labels are not in the published places: "
+      "deepfashion: some labels are not in their published places: "
       + ", ".join(dict.fromkeys(moved))
     )
   return tuple(pair[:2] for pair in PAIRS)

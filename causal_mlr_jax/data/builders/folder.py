@@ -1,24 +1,24 @@
-"""Your own data: a folder of images, and what labels they have.
+"""Your own data: a folder of images and files with their labels.
 
-The labels stand in one of these forms. Paths are relative to the folder (or to
-the folder that the option `images` names).
+The labels can be in any of these formats. Paths are relative to the folder, or
+to the folder that the option `images` names.
 
-  a CSV file with the columns path,labels: 'a.jpg,cat;dog'; an empty cell is an
-    image without labels
+  a CSV file with the columns path,labels: 'a.jpg,cat;dog'; an empty cell means
+    an image without labels
   a CSV file with a column path and a column of 0 and 1 for each label
-  a JSON file of COCO's form: images, annotations, categories
-  a JSON file of mmpretrain's form: {"metainfo": {"classes": [..]}, "data_list":
-    [{"img_path": "a.jpg", "gt_label": [..]}]}, where gt_label has the indices
-    of the classes, or 0 or 1 for each class in all images
-  metadata.jsonl: lines {"file_name": "a.jpg", "labels": ["cat"]}, the paths
-    relative to its own folder
+  a JSON file in COCO's format: images, annotations, categories
+  a JSON file in mmpretrain's format: {"metainfo": {"classes": [..]},
+    "data_list": [{"img_path": "a.jpg", "gt_label": [..]}]}, where gt_label
+    holds indices of classes, or (in all images) 0 or 1 for each class
+  metadata.jsonl: lines {"file_name": "a.jpg", "labels": ["cat"]}, with paths
+    relative to the file's own folder
 
-A split is named by a column `split` of CSV (train, validation or val, test), by
-files such as train.json, val.json, test.json, or by folders train, validation,
-test that hold a metadata.jsonl each. Where nothing names it, images are drawn
-for validation and test such that each label is in proportion.
+The splits can be given by a CSV column `split` (train, validation or val,
+test), by files such as train.json, val.json, test.json, or by folders train,
+validation, test with a metadata.jsonl in each. If they are not given, images
+are drawn for validation and test so that each label keeps its proportion.
 
-Labels stand in the order of the file where it lists them (columns, categories,
+Labels are in the order in which the file lists them (columns, categories,
 classes), else sorted.
 """
 
@@ -46,25 +46,26 @@ LAYOUT = """\
   train/metadata.jsonl, validation/metadata.jsonl, test/metadata.jsonl
   and the images they name"""
 OPTIONS: dict[str, Any] = {
-  # A file of the folder, or 'train=FILE,validation=FILE,test=FILE'; '' looks
-  # for it.
+  # A file in the folder, or 'train=FILE,validation=FILE,test=FILE'; '' searches
+  # for the files.
   "annotations": "",
-  "images": "",  # folder in it that the paths of CSV and JSON start from
-  "validation": 0.15,  # part of the images, where no file names the split
+  "images": "",  # subfolder that the paths in CSV and JSON are relative to
+  "validation": 0.15,  # fraction of the images, if no file gives the splits
   "test": 0.15,
-  "seed": 0,  # of that choice
-  "allow_unseen_labels": False,  # of validation and test, in no training image
+  "seed": 0,  # of the random splits
+  "allow_unseen_labels": False,  # labels that no training image has
   "biased_pairs": (),  # such as ("bicycle<-person",): a label and its context
 }
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-  """Raises a UserError for an option whose value is none."""
+  """Raises a UserError if an option has an invalid value."""
   validation, test = options["validation"], options["test"]
   if not (validation > 0 and test > 0 and validation + test < 1):
     raise UserError(
-      f"data.options.validation is {validation} and data.options.test {test}: "
-      "expected parts of the images, more than 0, together less than 1."
+      f"data.options.validation is {validation} and data.options.test is "
+      f"{test}: expected fractions of the images, more than 0 and together "
+      "less than 1."
     )
   if options["images"]:
     try:
@@ -74,10 +75,10 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def content_key(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> str:
-  """Returns the SHA-256 of the annotation files and of their names.
+  """Returns a SHA-256 digest of the annotation files and their names.
 
   Raises:
-    UserError: see `folder_files.find`.
+    UserError: See `folder_labels.find`.
   """
   digest = hashlib.sha256()
   files = folder_labels.find(manual_dir, options["annotations"], LAYOUT)
@@ -89,16 +90,16 @@ def content_key(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> str:
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
-  """Reads the annotation files; no image is opened.
+  """Reads the annotation files without opening images.
 
   Args:
-    manual_dir: the folder.
-    options: see `OPTIONS`.
+    manual_dir: Folder of the data set.
+    options: See `OPTIONS`.
 
   Raises:
-    UserError: no or more than one annotation file; whatever is wrong in it,
-      all at once; image files that are not there; labels that no training
-      image has.
+    UserError: There is no annotation file or more than one choice; the files
+      have errors, which it lists together; image files are missing; or no
+      training image has one of the labels.
   """
   chosen = {**OPTIONS, **options}
   files = folder_labels.find(manual_dir, chosen["annotations"], LAYOUT)
@@ -142,15 +143,14 @@ def _check_images(
 ) -> None:
   seen: dict[str, Entry] = {}
   if not entries:
-    problems.add("no image is named")
+    problems.add("no images are listed")
   for entry in entries:
-    # Of two names that differ in case alone some systems can keep only one.
+    # Some file systems cannot hold two names that differ only in case.
     first = seen.setdefault(entry.path.casefold(), entry)
     if first is not entry:
-      same = "it" if first.path == entry.path else first.path
+      same = "the image" if first.path == entry.path else first.path
       problems.add(
-        f"{entry.where}: {entry.path} stands there twice, see {same} in "
-        f"{first.where}"
+        f"{entry.where}: {entry.path} is a duplicate of {same} in {first.where}"
       )
     elif not (manual_dir / entry.path).is_file():
       problems.add(f"{entry.where}: no file {entry.path}")
@@ -160,7 +160,7 @@ def _check_names(labels: Sequence[str], problems: Problems) -> None:
   seen: dict[str, str] = {}
   if len(labels) < 2:
     problems.add(
-      f"{len(labels)} label(s) {list(labels)}: expected 2 or more; labels of "
+      f"{len(labels)} label(s) {list(labels)}: expected 2 or more; labels in "
       "one cell are separated by ';'"
     )
   for label in labels:
@@ -168,7 +168,7 @@ def _check_names(labels: Sequence[str], problems: Problems) -> None:
       problems.add(f"label {label!r}: not printable")
     first = seen.setdefault(label.casefold(), label)
     if first != label:
-      problems.add(f"labels {first!r} and {label!r} differ in case alone")
+      problems.add(f"labels {first!r} and {label!r} differ only in case")
 
 
 def _matrix(entries: Sequence[Entry], labels: Sequence[str]) -> np.ndarray:
@@ -186,7 +186,7 @@ def _splits(
   if any(entry.split for entry in entries):
     own = np.array([entry.split for entry in entries])
     return {split: np.flatnonzero(own == split) for split in SPLITS}
-  # By name, so that the order of the file's lines is of no account.
+  # Sorted by name, so that the order of the file's lines does not matter.
   order = sorted(range(len(entries)), key=lambda i: entries[i].path)
   validation, test = chosen["validation"], chosen["test"]
   parts = (1 - validation - test, validation, test)
@@ -209,8 +209,8 @@ def _check_splits(
   empty = [split for split, rows in splits.items() if not len(rows)]
   if empty:
     raise UserError(
-      f"No image in {' and '.join(empty)} ({sizes}): expected some in "
-      "each. Name the splits of all images, or of none: then they are drawn."
+      f"No image in {' and '.join(empty)} ({sizes}): expected images in each "
+      "split. Give the split of every image, or of none to draw them at random."
     )
   progress.say(
     f"folder: {len(labels)} labels; images: {sizes}; "
@@ -227,8 +227,8 @@ def _check_splits(
     shown = annotation_files.NAMED
     more = f" and {len(unseen) - shown} more" if len(unseen) > shown else ""
     raise UserError(
-      f"No training image has the label {', '.join(unseen[:shown])}{more}: "
-      "nothing can be learned of it. Move images to the split train, or set "
+      f"No training image has the label {', '.join(unseen[:shown])}{more}, so "
+      "it cannot be learned. Move images to the split train, or set "
       "--config.data.options.allow_unseen_labels=True."
     )
   never = [
@@ -248,8 +248,8 @@ def _pairs(
       lookup.check_name("label in biased_pairs", label, labels)
     if len(pair) != 2 or pair[0] == pair[1] or pair in pairs:
       raise UserError(
-        f"data.options.biased_pairs has {text!r}: expected 'LABEL<-CONTEXT' of "
-        "two labels, once."
+        f"data.options.biased_pairs has {text!r}: expected 'LABEL<-CONTEXT' "
+        "with two different labels, each pair once."
       )
     pairs.append(pair)
   return tuple(pairs)

@@ -1,21 +1,21 @@
-"""NUS-WIDE: images of Flickr with 81 concepts.
+"""NUS-WIDE: images from Flickr with 81 concepts.
 
-Two forms are read. The official one has lists of images and a file of 0 and 1
-for each concept. The other is one CSV file, that of the asymmetric loss's
-authors (`nus_wid_data.csv`), which names 119,103 training and 50,720 validation
+Two formats are read. The official format has lists of images and a file of 0
+and 1 for each concept. The other is a CSV file by the authors of the asymmetric
+loss (`nus_wid_data.csv`), which lists 119,103 training and 50,720 validation
 images, all with labels; its validation images are the split `test` here, since
-results are reported on them. Neither has a split to choose a model on: take a
-part of `train`. Its columns, by name, or else the first, second and third:
+results are reported on them. Neither has a split for model selection: use a
+part of `train`. The columns of the CSV file, found by name or else by position:
 
-  filepath (or filename)    of the image, from the folder of the CSV, `images`
-                            or `Flickr`
-  label (or labels)         "['clouds', 'sky']"; "[]" or an empty cell: none
+  filepath (or filename)    path of the image, relative to the folder of the
+                            CSV file, `images` or `Flickr`
+  label (or labels)         "['clouds', 'sky']"; "[]" or an empty cell for none
   split_name (or split)     train or val
 
 The names of the columns, the list of concepts and the numbers of images are
 from general knowledge and from what public programs read, not from the files.
-A list of concepts on disk may have another order, which is then that of the
-labels; its names must be the 81.
+Concepts81.txt on disk may list the 81 concepts in another order, which then is
+the order of the labels.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ LAYOUT = f"""\
       or Groundtruth/AllLabels/Labels_<concept>.txt and ImageList/Imagelist.txt
   Flickr/                           or images/"""
 OPTIONS: dict[str, Any] = {
-  "layout": "auto",  # csv | official; auto: csv where there is one
+  "layout": "auto",  # csv | official; auto: csv if the CSV file exists
   "official_counts": True,
-  "unlabelled": "drop",  # keep: images without any label
-  "missing": "error",  # drop: images whose file is not there
+  "unlabelled": "drop",  # images without any label: drop | keep
+  "missing": "error",  # images whose file does not exist: error | drop
 }
 COUNTS = {
   "official": {"train": 161_789, "test": 107_859},
@@ -81,13 +81,13 @@ CITATION = """
 
 
 class Listed(NamedTuple):
-  """What a form of the data set says.
+  """The content of the data set's lists, in either format.
 
   Attributes:
     labels: N names.
-    splits: split to paths of images and their labels, uint8 [M, N].
-    root: folder that the paths start from.
-    notes: what was mended, for the metadata.
+    splits: Paths of images and their labels, uint8 [M, N], for each split.
+    root: Folder that the paths are relative to.
+    notes: Corrections that were made, for the metadata.
   """
 
   labels: tuple[str, ...]
@@ -97,7 +97,7 @@ class Listed(NamedTuple):
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-  """Raises a UserError for an option whose value is none."""
+  """Raises a UserError if an option has an invalid value."""
   for key, values in (
     ("layout", ("auto", "csv", "official")),
     ("unlabelled", ("drop", "keep")),
@@ -107,7 +107,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
-  """Raises a UserError that names the files that are missing."""
+  """Raises a UserError that lists missing files."""
   layout, csv, concepts = _layout(manual_dir, options["layout"])
   absent = [] if concepts else ["ConceptsList/Concepts81.txt"]
   if layout == "csv":
@@ -121,14 +121,14 @@ def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
-  """Reads either form; no image is opened.
+  """Reads either format without opening images.
 
   Args:
-    manual_dir: folder with the files of `LAYOUT`.
-    options: see `OPTIONS`.
+    manual_dir: Folder with the files of `LAYOUT`.
+    options: See `OPTIONS`.
 
   Raises:
-    UserError: files are missing, damaged, or not the official ones.
+    UserError: Files are missing, damaged, or not the official ones.
   """
   chosen = {**OPTIONS, **options}
   check_files(manual_dir, chosen)
@@ -158,7 +158,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
 def _layout(
   manual_dir: pathlib.Path, layout: str
 ) -> tuple[str, pathlib.Path | None, pathlib.Path | None]:
-  """Returns which of the forms it is, the CSV and the list of concepts."""
+  """Returns the format, the CSV file and the list of concepts."""
   csv = annotation_files.locate(manual_dir, CSV)
   concepts = annotation_files.locate(
     manual_dir, "ConceptsList/Concepts81.txt", "Concepts81.txt"
@@ -169,7 +169,7 @@ def _layout(
 
 
 def _read(manual_dir: pathlib.Path, layout: str) -> tuple[str, Listed]:
-  """Reads either form, whose files are there."""
+  """Reads either format, whose files are known to exist."""
   layout, csv, concepts = _layout(manual_dir, layout)
   if layout == "csv":
     progress.say(f"nus_wide: reading {csv}")
@@ -188,7 +188,7 @@ def _check_counts(layout: str, listed: Listed) -> None:
       f"nus_wide has {counts['train']} training and {counts['test']} test "
       f"images in its lists: expected {COUNTS[layout]['train']} and "
       f"{COUNTS[layout]['test']}. Get the official files again, or accept a "
-      "part of the data by --config.data.options.official_counts=False."
+      "part of the data with --config.data.options.official_counts=False."
     )
 
 
@@ -198,7 +198,7 @@ def _kept(
   labels_MN: np.ndarray,
   chosen: Mapping[str, Any],
 ) -> tuple[np.ndarray, dict[str, int]]:
-  """Returns which images of a split stay, bool [M], and why others do not."""
+  """Returns which images are kept, bool [M], and counts of the dropped ones."""
   labelled = np.ones(len(paths), bool)
   there = labelled
   if chosen["unlabelled"] == "drop":

@@ -1,4 +1,4 @@
-"""From a data set's official files to shards that TFDS can read.
+"""Converts a data set's official files to shards that TFDS can read.
 
-`image_builder.py` is what a module of `builders/` is converted by.
+`image_builder.py` converts the data set that a module of `builders/` describes.
 """

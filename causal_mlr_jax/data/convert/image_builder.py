@@ -3,19 +3,23 @@
 A module `data/builders/<name>.py` for official files has
 
   read_source(manual_dir, options) -> Source
-  LAYOUT: the tree it expects in manual_dir, for messages
+  LAYOUT: the files it expects in manual_dir, for messages
   OPTIONS: its options with their defaults
 
-and, where it wants them, a third parameter `cache` of `read_source` (a folder
-for what takes long to read; it outlives an interruption), `VERSION`,
-`check_options(options)` and `check_files(manual_dir, options)`, which raise a
-UserError, the second for files that are missing without reading any, and
-`content_key(manual_dir, options)`, text that tells one content of manual_dir
-from another where the data set is not the same for all.
+and optionally
 
-The encoded bytes of the images are kept as they are, and so are the pixels: an
-orientation that EXIF names is not applied. A conversion that was interrupted
-goes on with the first shard that is not whole.
+  a third parameter `cache` of `read_source`: a folder for results that take
+    long to compute; it survives an interruption
+  VERSION: the version of the converted data
+  check_options(options): raises a UserError for a wrong option
+  check_files(manual_dir, options): raises a UserError for missing files,
+    without reading any
+  content_key(manual_dir, options) -> str: identifies the content of manual_dir,
+    for data sets whose content differs between users
+
+The encoded bytes of the images are stored unchanged, and an EXIF orientation is
+not applied. An interrupted conversion is resumed at the first shard that is not
+complete.
 """
 
 from __future__ import annotations
@@ -36,22 +40,22 @@ from causal_mlr_jax.data.convert import shards, tfds_files
 from causal_mlr_jax.data.convert.shards import Folders, Shard, Skipped
 from causal_mlr_jax.data.formats.raw_dataset import Source
 
-# So many bad images beyond those allowed end a conversion.
+# A conversion stops after this many bad images beyond the allowed number.
 MORE_BAD = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageBuilder:
-  """What `data.dataset` needs of a builder, for a module of official files.
+  """The builder that `data.dataset` uses for a module of official files.
 
   Attributes:
-    name: the module's.
-    module: see above.
-    directory: where prepared data lie.
-    manual_dir: where the official files lie, '' if nobody said.
-    options: all options of the module.
-    max_bad_images: so many images may be left out.
-    variant: 'default', or digits that stand for other options and contents.
+    name: Name of the module.
+    module: The module; see above.
+    directory: Folder of all prepared data sets.
+    manual_dir: Folder of the official files, '' if not given.
+    options: All options of the module.
+    max_bad_images: Number of images that may be left out.
+    variant: 'default', or a hash of the other options and of the content.
   """
 
   name: str
@@ -77,25 +81,25 @@ class ImageBuilder:
     """The folder of the official files.
 
     Raises:
-      UserError: it was not given, or is none.
+      UserError: It was not given, or is not a folder.
     """
     return _root(self.name, self.module, self.directory, self.manual_dir)
 
   def check_files(self) -> None:
-    """Looks for the official files, without reading them.
+    """Checks that the official files exist, without reading them.
 
     Raises:
-      UserError: names those that are missing.
+      UserError: Files are missing, which it lists.
     """
     if hasattr(self.module, "check_files"):
       self.module.check_files(self.root, self.options)
 
   def download_and_prepare(self) -> None:
-    """Converts the official files; a conversion under way is waited for.
+    """Converts the official files, or waits for a process that does.
 
     Raises:
-      UserError: files are missing or wrong, or too many images are bad.
-      OSError: the data cannot be written.
+      UserError: Files are missing or wrong, or too many images are bad.
+      OSError: The data cannot be written.
     """
     final = pathlib.Path(self.data_dir)
     partial = final.with_name(f"{final.name}.partial")
@@ -105,11 +109,11 @@ class ImageBuilder:
         return
       if final.exists():
         raise UserError(
-          f"{final} exists and is no prepared data set; delete it and run "
+          f"{final} exists but is not a prepared data set; delete it and run "
           "again."
         )
       self._convert(partial)
-      # Moved as a whole, so that what stands there is always whole.
+      # One rename, so that the final folder is always complete.
       (partial / "data").rename(final)
       shutil.rmtree(partial)
 
@@ -143,7 +147,7 @@ class ImageBuilder:
       "source_fingerprint": origin,
       "order_seed": shards.ORDER_SEED,
       "skipped": [
-        # Where the files lay is no property of the data.
+        # The absolute path is not a property of the data.
         image._replace(path=os.path.relpath(image.path, self.root))._asdict()
         for image in skipped
       ],
@@ -169,10 +173,10 @@ def make(
   options: Mapping[str, Any],
   max_bad_images: int,
 ) -> ImageBuilder:
-  """Returns the builder of a module, after a check of the options.
+  """Checks the options and returns the builder of a module.
 
   Raises:
-    UserError: an option is unknown or wrong.
+    UserError: An option is unknown or wrong.
   """
   options = checked_options(name, module, options)
   other = {k: v for k, v in options.items() if v != module.OPTIONS[k]}
@@ -189,15 +193,15 @@ def make(
 def checked_options(
   name: str, module: ModuleType, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """Returns all options of a module, those that were not given by default.
+  """Returns all options of a module, with defaults for those not given.
 
   Args:
-    name: the module's.
-    module: with `OPTIONS`.
-    options: those that were given.
+    name: Name of the module.
+    module: Module with `OPTIONS`.
+    options: Options that were given.
 
   Raises:
-    UserError: an option is unknown or of another type.
+    UserError: An option is unknown or has the wrong type.
   """
   found = dict(module.OPTIONS)
   for key, value in options.items():
@@ -223,16 +227,16 @@ def _root(
   path = pathlib.Path(manual_dir).expanduser()
   if manual_dir and path.is_dir():
     return path
-  wrong = f"names no folder: {manual_dir}" if manual_dir else "is not set"
+  wrong = f"is not a folder: {manual_dir}" if manual_dir else "is not set"
   prepared = (directory / name).glob("*/*/dataset_info.json")
   others = sorted(file.parent.parent.name for file in prepared)
   official = hasattr(module, "HOMEPAGE")
-  known = f" (variants that are there: {', '.join(others)})" if others else ""
+  known = f" (variants found there: {', '.join(others)})" if others else ""
   raise UserError(
     f"The data set {name!r} is not prepared in {directory / name} with these "
     f"options{known}, and --config.data.manual_dir {wrong}. Set it to the "
-    "folder that holds the official files, or --config.data.dir to the folder "
-    f"that holds them prepared. Expected in manual_dir:\n"
+    "folder that holds the official files, or set --config.data.dir to the "
+    f"folder that holds the prepared data set. Expected in manual_dir:\n"
     f"{module.LAYOUT.rstrip()}"
     + (f"\nGet the files from {module.HOMEPAGE}." if official else "")
   )
@@ -248,14 +252,14 @@ def _read_source(builder: ImageBuilder, cache: pathlib.Path) -> Source:
 def _forget_others(
   plan: Sequence[Shard], origin: str, folders: Folders
 ) -> None:
-  """Removes what an interrupted conversion of other images has left."""
+  """Removes shards that an interrupted conversion of other images left."""
   folders.data.mkdir(parents=True, exist_ok=True)
   note = folders.state / "source.json"
   if note.exists() and atomic_files.read_json(note) != origin:
     fit = sum(shards.done(shard, folders) is not None for shard in plan)
     progress.say(
       "data: the source has changed since its conversion was interrupted: "
-      f"{fit} of {len(plan)} shards still fit, the others are written anew"
+      f"{fit} of {len(plan)} shards still fit, the others are written again"
     )
   atomic_files.write_json(note, origin)
   names = {shard.filename for shard in plan}
@@ -275,8 +279,8 @@ def _check_bad(
       f"{'At least ' * stopped}{len(skipped):,} of the {total:,} images of "
       f"{name} cannot be used, and --config.data.max_bad_images is {allowed}:\n"
       f"{shards.listed(lines)}\n"
-      "Put whole files in their place and run again, or allow as many to be "
-      "left out; what is converted already is kept."
+      "Replace them with intact files and run again, or allow that many to be "
+      "left out; shards that are already converted are kept."
     )
   for split in {shard.split for shard in plan}:
     size = sum(len(shard.items) for shard in plan if shard.split == split)

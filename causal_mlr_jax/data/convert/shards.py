@@ -1,4 +1,4 @@
-"""Shards of a converted data set: what goes into each, and writing them."""
+"""Assigns the images of a converted data set to shards, and writes them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from causal_mlr_jax.data.formats.raw_dataset import Item, Source
 IMAGES_A_SHARD = 256
 # A reader keeps one file open for each shard; systems allow 1,024.
 MAX_SHARDS = 128
-# Of the order of the images in a split.
+# Seed of the order of the images in a split.
 ORDER_SEED = 2026
-NAMED = 20  # at most so many files are named in a message
-Known = Mapping[str, Any]  # of a whole shard, see `write`
+NAMED = 20  # largest number of files that a message names
+Known = Mapping[str, Any]  # facts about a complete shard, see `write`
 
 
 class Shard(NamedTuple):
   """One file of a split.
 
   Attributes:
-    split: whose file it is.
-    filename: in the form of TFDS.
-    items: its images, in order.
-    key: changes with the names, the sizes and the labels of the images.
+    split: Split that the file belongs to.
+    filename: Name of the file, as TFDS expects it.
+    items: Images of the shard, in order.
+    key: Hash of the names, file sizes, ids and labels of the images.
   """
 
   split: str
@@ -45,11 +45,11 @@ class Shard(NamedTuple):
 
 
 class Folders(NamedTuple):
-  """Where a conversion writes.
+  """The folders that a conversion writes to.
 
   Attributes:
-    data: the shards.
-    state: what is known of the whole ones.
+    data: Folder of the shards.
+    state: Folder of facts about the complete shards.
   """
 
   data: pathlib.Path
@@ -57,21 +57,21 @@ class Folders(NamedTuple):
 
 
 def plan(name: str, source: Source, root: pathlib.Path) -> list[Shard]:
-  """Shares the images of all splits out to shards, in a fixed random order.
+  """Assigns the images of all splits to shards, in a fixed random order.
 
   Args:
-    name: of the data set.
-    source: its images.
-    root: folder that the names of images are taken relative to.
+    name: Name of the data set.
+    source: Data set with its images.
+    root: Folder that the keys' image names are relative to.
 
   Raises:
-    UserError: an image file is missing, or a split is empty.
+    UserError: An image file is missing, or a split is empty.
   """
   found = []
   for split, items in source.splits.items():
     if not items:
       raise UserError(
-        f"The split {split!r} of {name} has no image; check the files in "
+        f"The split {split!r} of {name} has no images; check the files in "
         f"{root}."
       )
     order = np.random.default_rng(ORDER_SEED).permutation(len(items))
@@ -94,20 +94,20 @@ def _sizes(name: str, items: Sequence[Item]) -> list[int]:
     except FileNotFoundError:
       return -1
 
-  with futures.ThreadPoolExecutor(16) as pool:  # a network's latency hides
+  with futures.ThreadPoolExecutor(16) as pool:  # hides network latency
     sizes = list(pool.map(size, items))
   missing = [x.path for x, n in zip(items, sizes, strict=True) if n < 0]
   if missing:
     raise UserError(
       f"{len(missing):,} image files of {name} are missing:\n"
-      f"{listed(missing)}\nUnpack the archives anew, or correct the list that "
+      f"{listed(missing)}\nUnpack the archives again, or correct the list that "
       "names them."
     )
   return sizes
 
 
 def listed(lines: Sequence[Any]) -> str:
-  """Returns one line for each of the first `NAMED`, and how many are left."""
+  """Returns the first `NAMED` lines, and the number of the others."""
   shown = [f"  {line}" for line in lines[:NAMED]]
   if len(lines) > NAMED:
     shown.append(f"  and {len(lines) - NAMED:,} more")
@@ -128,19 +128,19 @@ def _key(
 def write(
   shard: Shard, images: Sequence[Checked], num_labels: int, folders: Folders
 ) -> Known:
-  """Writes the good images of a shard, then that it is whole.
+  """Writes the good images of a shard, then the note that it is complete.
 
   Args:
-    shard: what to write.
-    images: its images as they were read.
+    shard: Shard to write.
+    images: Checked images of the shard.
     num_labels: N.
-    folders: where to.
+    folders: Folders to write to.
 
   Returns:
-    What `done` returns of it later.
+    The facts about the shard, as `done` will return them.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: The shard cannot be written.
   """
   path = folders.data / shard.filename
   temporary = atomic_files.temporary_path(path)
@@ -168,9 +168,9 @@ def write(
 
 
 def done(shard: Shard, folders: Folders) -> Known | None:
-  """Returns what `write` did for a shard that is whole and still fits.
+  """Returns the facts about a shard if it is complete and still fits.
 
-  One that had bad images is not taken for whole: they may have been mended.
+  A shard with bad images is written again: they may have been replaced.
   """
   path = folders.data / shard.filename
   note = folders.state / f"{shard.filename}.json"
@@ -188,20 +188,20 @@ def write_all(
   folders: Folders,
   enough_bad: int,
 ) -> dict[str, Known]:
-  """Checks the images and writes the shards that are not there yet.
+  """Checks the images and writes the shards that are not complete yet.
 
   Args:
-    name: of the data set.
-    shards: all of them.
+    name: Name of the data set.
+    shards: All shards.
     num_labels: N.
-    folders: where to.
-    enough_bad: after so many bad images it stops.
+    folders: Folders to write to.
+    enough_bad: Number of bad images after which writing stops.
 
   Returns:
-    What is known of each shard, by its file's name.
+    The facts about each shard, by file name.
 
   Raises:
-    OSError: a shard cannot be written.
+    OSError: A shard cannot be written.
   """
   found = {s.filename: k for s in shards if (k := done(s, folders)) is not None}
   todo = [shard for shard in shards if shard.filename not in found]
@@ -234,7 +234,7 @@ def write_all(
 def _checking(
   pool: futures.Executor, shards: Sequence[Shard]
 ) -> Iterator[tuple[Shard, list[futures.Future[Checked]]]]:
-  """Yields shards in order; while one is written, the next one is checked."""
+  """Yields shards in order; the next one is checked while one is written."""
   waiting: collections.deque[Any] = collections.deque()
   for shard in shards:
     check = image_check.check
@@ -246,7 +246,7 @@ def _checking(
 
 
 class Skipped(NamedTuple):
-  """An image that is left out, and why."""
+  """An image that is left out, and the reason."""
 
   split: str
   path: str
@@ -270,7 +270,7 @@ def skipped(
 def kept(
   shards: Sequence[Shard], known: Mapping[str, Known], split: str
 ) -> list[Item]:
-  """Returns the images that the records of a split hold, in their order."""
+  """Returns the images of a split's records, in the same order."""
   found: list[Item] = []
   for shard in shards:
     if shard.split == split:

@@ -1,4 +1,4 @@
-"""Splits images at random so that each label is shared out in proportion.
+"""Splits images at random while keeping each label's proportions.
 
 Iterative stratification: Sechidis, Tsoumakas and Vlahavas, "On the
 Stratification of Multi-label Data", ECML PKDD 2011, figure 1.
@@ -16,19 +16,19 @@ from causal_mlr_jax.core.errors import UserError
 def assign(
   labels_MN: np.ndarray, parts: Sequence[float], seed: int
 ) -> np.ndarray:
-  """Returns which subset each image belongs to, int64 [M].
+  """Returns the index of each image's subset, int64 [M].
 
-  The rarest label is shared out first, each of its images to the subset that
-  wants the label most, then the one that wants images most. Sizes come close
-  to the parts; they are not exact.
+  The images of the rarest label are assigned first, each to the subset that
+  needs the label most; of several such subsets, to the one that needs most
+  images. The sizes of the subsets are close to `parts`, but not exact.
 
   Args:
-    labels_MN: 0 or 1.
-    parts: of the subsets; positive, with the sum 1.
-    seed: of the order of images and of ties.
+    labels_MN: Labels 0 or 1.
+    parts: Fractions of the subsets; positive, with sum 1.
+    seed: Seed of the order of images and of the choice between ties.
 
   Raises:
-    UserError: parts that are not positive or do not sum to 1.
+    UserError: The parts are not positive or do not sum to 1.
   """
   shares_S = np.asarray(parts, np.float64)
   if (
@@ -37,8 +37,8 @@ def assign(
     or abs(shares_S.sum() - 1) > 1e-9
   ):
     raise UserError(
-      f"Parts of a split are {tuple(parts)}: expected positive numbers with "
-      "the sum 1."
+      f"Parts of a split are {tuple(parts)}: expected positive numbers that "
+      "sum to 1."
     )
   rng = np.random.default_rng(seed)
   labels_MN = np.asarray(labels_MN, bool)
@@ -48,13 +48,13 @@ def assign(
   while (label := state.rarest()) is not None:
     for row in np.flatnonzero(state.left_M & state.labels_MN[:, label]):
       result_M[order[row]] = state.place(row, label)
-  for row in np.flatnonzero(state.left_M):  # no label: by size alone
+  for row in np.flatnonzero(state.left_M):  # without labels: by size only
     result_M[order[row]] = state.place(row, None)
   return result_M
 
 
 class _Wanted:
-  """How many images, and images with each label, the subsets still want."""
+  """How many images, in all and with each label, the subsets still need."""
 
   def __init__(
     self,
@@ -70,7 +70,7 @@ class _Wanted:
     self._rng = rng
 
   def rarest(self) -> int | None:
-    """Returns the label with the fewest images left, None without any."""
+    """Returns the label with the fewest images left, None if none are left."""
     some_N = self._counts_N > 0
     if not some_N.any():
       return None
@@ -78,7 +78,7 @@ class _Wanted:
     return self._any(np.flatnonzero(self._counts_N == fewest))
 
   def place(self, row: int, label: int | None) -> int:
-    """Returns the subset that an image goes to, and notes it."""
+    """Chooses an image's subset, updates the counts and returns the subset."""
     subsets = np.arange(len(self._images_S))
     if label is not None:
       subsets = _largest(subsets, self._labels_SN[:, label])
@@ -91,7 +91,7 @@ class _Wanted:
     return subset
 
   def _any(self, choices: np.ndarray) -> int:
-    # Drawn only where there is a choice: few images then share the draws.
+    # No draw without a choice, so that few images depend on the same draws.
     if len(choices) == 1:
       return int(choices[0])
     return int(self._rng.choice(choices))

@@ -1,4 +1,4 @@
-"""The files of a prepared data set, as TFDS reads them."""
+"""Writes the files of a prepared data set in the format of TFDS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from causal_mlr_jax.data.formats.raw_dataset import Item
 
 
 def labels_file(folder: pathlib.Path, split: str) -> pathlib.Path:
-  """Returns the file of all label vectors of a split, uint8 [M, N]."""
+  """Returns the path of the file of a split's label vectors, uint8 [M, N]."""
   return folder / f"labels_{split}.npy"
 
 
@@ -43,19 +43,19 @@ def write_records(
   images: Sequence[bytes],
   num_labels: int,
 ) -> int:
-  """Writes the records of a shard; the same ones give the same bytes.
+  """Writes the records of a shard; equal records give equal bytes.
 
   Args:
-    path: of the file.
-    items: labels and names.
-    images: encoded, one an item.
+    path: Path of the file.
+    items: Labels and ids of the images.
+    images: Encoded images, one per item.
     num_labels: N.
 
   Returns:
-    The bytes of all records.
+    The size of all records, in bytes.
 
   Raises:
-    OSError: the file cannot be written.
+    OSError: The file cannot be written.
   """
   from array_record.python import array_record_module
 
@@ -72,7 +72,7 @@ def write_records(
       writer.close()
     with path.open("rb") as file:
       os.fsync(file.fileno())
-  except RuntimeError as error:  # what array_record makes of a full disk
+  except RuntimeError as error:  # array_record raises it for a full disk
     raise OSError(str(error).partition(";")[0]) from error
   return total
 
@@ -93,7 +93,7 @@ def _records(
       "image_id": item.image_id,
     }
     example = serializer.get_tf_example(described.encode_example(record))
-    # The order of a record's fields would else differ from run to run.
+    # Otherwise the order of a record's fields would differ between runs.
     yield example.SerializeToString(deterministic=True)
 
 
@@ -112,14 +112,14 @@ def write_metadata(
   splits: Mapping[str, Sequence[tuple[int, int]]],
   metadata: Mapping[str, Any],
 ) -> None:
-  """Writes what TFDS opens a folder of shards by.
+  """Writes the files that TFDS needs to open a folder of shards.
 
   Args:
-    folder: of the shards.
+    folder: Folder of the shards.
     identity: `name`, `version` and `config_name`.
     texts: `description`, `citation` and `homepage`.
-    splits: the number of records and of their bytes of each shard.
-    metadata: JSON-able, with `labels`.
+    splits: For each split, the number of records and of bytes of each shard.
+    metadata: JSON-serialisable values, including `labels`.
   """
   import tensorflow_datasets as tfds
 

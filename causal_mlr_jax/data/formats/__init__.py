@@ -1,4 +1,5 @@
-"""Readers of foreign files: each says what is wrong in them, and where.
+"""Readers of foreign file formats, which report what is wrong and where.
 
-`raw_dataset.py` is what builders make of them. A new format is a file here.
+`raw_dataset.py` defines what builders make of the files. A new format gets a
+file of its own here.
 """

@@ -1,4 +1,4 @@
-"""Reads the text files that describe a data set, and says what is wrong."""
+"""Reads the text files that describe a data set, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import numpy as np
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.formats.raw_dataset import Item
 
-NAMED = 20  # problems that a message spells out
+NAMED = 20  # largest number of problems that a message lists
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {s: s for s in SPLITS} | {"val": "validation"}
 
 
 class Problems:
-  """Collects what is wrong, so that one error says all of it."""
+  """Collects problems, so that one error can report all of them."""
 
   def __init__(self) -> None:
     self._named: list[str] = []
     self._count = 0
 
   def add(self, problem: str) -> None:
-    """Notes one problem, such as 'labels.csv:3: no file a.jpg'."""
+    """Adds one problem, such as 'labels.csv:3: no file a.jpg'."""
     self._count += 1
     if len(self._named) < NAMED:
       self._named.append(problem)
 
   def raise_if_any(self, subject: str, remedy: str) -> None:
-    """Ends the reading if anything was noted.
+    """Raises an error if there is any problem.
 
     Args:
-      subject: what was read.
-      remedy: what to do about it.
+      subject: What was read.
+      remedy: What the user can do.
 
     Raises:
-      UserError: with the first problems and the number of all.
+      UserError: Lists the first problems and the number of all problems.
     """
     if not self._count:
       return
@@ -50,10 +50,10 @@ class Problems:
 
 
 class Items(Sequence[Item]):
-  """The images of a split; an item is made when it is asked for.
+  """The images of a split, as items that are created on access.
 
-  Hundreds of thousands of path objects would take longer than reading the
-  annotations.
+  Creating hundreds of thousands of path objects would take longer than reading
+  the annotations.
   """
 
   def __init__(
@@ -62,12 +62,12 @@ class Items(Sequence[Item]):
     paths: Sequence[str],
     labels_MN: np.ndarray,
   ):
-    """Keeps the arguments.
+    """Stores the arguments.
 
     Args:
-      root: folder that the paths start from.
-      paths: of M images, with '/'; they are the images' names, too.
-      labels_MN: 0 or 1, uint8.
+      root: Folder that the paths are relative to.
+      paths: Paths of M images, with '/'; they are also the images' ids.
+      labels_MN: Labels 0 or 1, uint8.
     """
     self._root, self._paths, self._labels_MN = root, paths, labels_MN
 
@@ -93,23 +93,23 @@ def take(
   labels_MN: np.ndarray,
   chosen: np.ndarray,
 ) -> Items:
-  """Returns the items of the chosen rows, in their order."""
+  """Returns the items of the chosen rows, in the order of `chosen`."""
   rows = np.asarray(chosen, np.int64)
   return Items(root, [paths[i] for i in rows], labels_MN[rows])
 
 
 def relative_path(text: str) -> str:
-  """Returns a path inside a folder, with '/' and without '.'.
+  """Returns a path relative to a folder, with '/' and without '.'.
 
   Args:
-    text: with slashes or backslashes between its parts.
+    text: Path with slashes or backslashes.
 
   Raises:
-    ValueError: empty, absolute, or it leads out of the folder.
+    ValueError: The path is empty, absolute or leads out of the folder.
   """
   path = text.replace("\\", "/")
   if path.startswith("/") or re.match("[A-Za-z]:", path):
-    raise ValueError(f"absolute path {text!r}, expected one in the folder")
+    raise ValueError(f"absolute path {text!r}, expected a relative path")
   parts = [part for part in path.split("/") if part not in ("", ".")]
   if not parts:
     raise ValueError("empty path")
@@ -122,7 +122,7 @@ def read_bytes(path: pathlib.Path) -> bytes:
   """Reads a file.
 
   Raises:
-    UserError: it cannot be read.
+    UserError: The file cannot be read.
   """
   try:
     return path.read_bytes()
@@ -131,10 +131,10 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 
 def read_text(path: pathlib.Path) -> str:
-  """Reads UTF-8 with or without a byte order mark; line ends stay.
+  """Reads UTF-8 text, with or without a byte order mark; line ends are kept.
 
   Raises:
-    UserError: it cannot be read, or is not UTF-8.
+    UserError: The file cannot be read, or is not UTF-8.
   """
   try:
     return read_bytes(path).decode("utf-8-sig")
@@ -145,10 +145,10 @@ def read_text(path: pathlib.Path) -> str:
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
-  """Returns the lines of a text file without their ends and last blank ones.
+  """Returns the lines of a text file, without line ends or final blank lines.
 
   Raises:
-    UserError: see `read_text`.
+    UserError: See `read_text`.
   """
   lines = [line.rstrip("\r") for line in read_text(path).split("\n")]
   while lines and not lines[-1].strip():
@@ -157,11 +157,11 @@ def read_lines(path: pathlib.Path) -> list[str]:
 
 
 def locate(root: pathlib.Path, *candidates: str) -> pathlib.Path | None:
-  """Returns the first candidate that exists, letters of either case.
+  """Returns the first candidate that exists, ignoring case.
 
   Args:
-    root: folder to look in.
-    *candidates: paths in it, with '/'.
+    root: Folder to search.
+    *candidates: Paths relative to it, with '/'.
   """
   for candidate in candidates:
     path: pathlib.Path | None = root
@@ -192,16 +192,16 @@ def missing(
   layout: str,
   homepage: str,
 ) -> UserError:
-  """Returns the error for official files that are not there.
+  """Returns the error for missing official files.
 
   Args:
-    name: of the data set.
-    manual_dir: where they were looked for.
-    absent: what was not found.
-    layout: the tree expected.
-    homepage: where the files come from.
+    name: Name of the data set.
+    manual_dir: Folder that was searched.
+    absent: Files that are missing.
+    layout: Expected files.
+    homepage: Where the files can be downloaded.
   """
-  what = "is no folder"
+  what = "is not a folder"
   if manual_dir.is_dir():
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     what = f"lacks {', '.join(absent[:NAMED])}{more}"
@@ -215,7 +215,7 @@ def missing(
 def check_choice(
   name: str, options: Mapping[str, Any], key: str, choices: Sequence[str]
 ) -> None:
-  """Raises a UserError unless an option is one of some values."""
+  """Raises a UserError unless the value of an option is among `choices`."""
   if options[key] not in choices:
     raise UserError(
       f"data.options.{key} of {name} is {options[key]!r}: expected one of "

@@ -1,4 +1,4 @@
-"""Reads the rows of a CSV file by the names of their columns."""
+"""Reads the rows of a CSV file by the names of the columns."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def read(
 ) -> Iterator[tuple[int, dict[str, str]]]:
   """Yields the cells of some columns, row by row.
 
-  A column that none of its names stands for is the one in its place, if that
-  has an unknown name.
+  A key whose names are not in the header takes the column in its own place, if
+  the name of that column is unknown.
 
   Args:
-    path: a CSV file, UTF-8, with a header.
-    columns: name of a column in the file to the key of its cells; the keys
-      in the order of their places.
-    problems: takes missing and double columns, after which there are no rows,
-      and rows of another length.
+    path: CSV file, UTF-8, with a header.
+    columns: Key of the cells by name of the column in the file; the order of
+      the keys is that of their places.
+    problems: Receives missing and duplicate columns, in which case no rows are
+      yielded, and rows of another length.
 
   Returns:
-    An iterator over the number of a row's last line, and its cells by key.
+    An iterator over the number of each row's last line, and its cells by key.
 
   Raises:
-    UserError: it cannot be read, or is no CSV.
+    UserError: The file cannot be read, or is not valid CSV.
   """
   header, rows = read_table(path)
   keys = [columns.get(name) for name in header]
@@ -44,7 +44,9 @@ def read(
     if keys.count(key) != 1:
       whole = False
       names = " or ".join(name for name, k in columns.items() if k == key)
-      problems.add(f"{path.name}:1: {keys.count(key)} columns {names}, not one")
+      problems.add(
+        f"{path.name}:1: {keys.count(key)} columns {names}, expected one"
+      )
   for number, cells in rows if whole else ():
     if len(cells) == len(keys):
       named = zip(keys, cells, strict=True)
@@ -56,10 +58,10 @@ def read(
 def wrong_length(
   name: str, number: int, cells: list[str], header: list[str]
 ) -> str:
-  """Says that a row has another number of cells than the header."""
+  """Returns the message for a row with fewer or more cells than the header."""
   return (
-    f"{name}:{number}: {len(cells)} cells, expected {len(header)}; a cell with "
-    'a comma stands in "quotes"'
+    f"{name}:{number}: {len(cells)} cells, expected {len(header)}; a cell that "
+    'contains a comma must be in "quotes"'
   )
 
 
@@ -69,9 +71,9 @@ def read_table(
   """Returns the header, and an iterator over the rows that are not blank.
 
   Raises:
-    UserError: it cannot be read, is empty, or is no CSV.
+    UserError: The file cannot be read, is empty, or is not valid CSV.
   """
-  # The reader knows all line ends, and those inside quotes.
+  # The reader handles all line ends itself, also those inside quotes.
   reader = csv.reader(
     io.StringIO(annotation_files.read_text(path), newline=""), strict=True
   )
@@ -83,8 +85,8 @@ def read_table(
           yield reader.line_num, cells
     except csv.Error as error:
       raise UserError(
-        f"{path}:{reader.line_num} is no line of CSV: {error}. Cells are "
-        'separated by commas; one with a comma stands in "quotes".'
+        f"{path}:{reader.line_num} is not valid CSV: {error}. Cells are "
+        'separated by commas; a cell that contains one must be in "quotes".'
       ) from None
 
   lines = rows()

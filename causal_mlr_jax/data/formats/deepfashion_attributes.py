@@ -1,8 +1,8 @@
 """Reads DeepFashion's table of attributes: 289,222 lines of 1,000 values.
 
-A line is a path and then -1, 0 or 1 for each attribute, between blanks. The
-file is near a gigabyte, so whole pieces of it are read as arrays of bytes; a
-piece that is not exactly so is read again line by line, to name what is wrong.
+A line is a path followed by -1, 0 or 1 for each attribute, separated by blanks.
+The file is almost a gigabyte, so large pieces are parsed as arrays of bytes. A
+piece with an error is parsed again line by line, to report what is wrong.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from causal_mlr_jax.data.formats import annotation_files
 from causal_mlr_jax.data.formats.annotation_files import Problems
 
 PIECE = 1 << 20  # bytes that are read at once
-ROWS = 1 << 14  # that are unpacked at once
+ROWS = 1 << 14  # rows that are unpacked at once
 VALUES = {b"-1", b"0", b"1"}
 _MINUS, _ZERO, _ONE, _LINE_END = b"-01\n"
 _BLANKS = np.zeros(256, bool)
-_BLANKS[list(b" \t\r\n\v\f")] = True  # what bytes.split takes for blanks
+_BLANKS[list(b" \t\r\n\v\f")] = True  # the separators of bytes.split
 
 
 class AttributeTable(NamedTuple):
-  """Which image has which attributes.
+  """The attributes of each image.
 
   Attributes:
-    paths: of M images, with '/'.
-    packed: 1 for the value 1, 0 for 0 and -1; uint8 [M, ceil(N / 8)], see
-      `numpy.unpackbits`.
+    paths: Paths of M images, with '/'.
+    packed: Bits that are 1 for the value 1, and 0 for 0 and -1; uint8
+      [M, ceil(N / 8)], see `numpy.unpackbits`.
     num_attributes: N.
   """
 
@@ -41,12 +41,12 @@ class AttributeTable(NamedTuple):
   num_attributes: int
 
   def counts(self, rows: np.ndarray) -> np.ndarray:
-    """Returns how many of some images have each attribute, int64 [N]."""
+    """Returns how many images in `rows` have each attribute, int64 [N]."""
     parts = self._unpacked(self.packed[rows])
     return sum(part.sum(0, dtype=np.int64) for part in parts)
 
   def columns(self, chosen: np.ndarray) -> np.ndarray:
-    """Returns some attributes of all images, uint8 [M, chosen]."""
+    """Returns the chosen attributes of all images, uint8 [M, chosen]."""
     parts = self._unpacked(self.packed)
     return np.concatenate([part[:, chosen] for part in parts])
 
@@ -61,12 +61,12 @@ def read(path: pathlib.Path, num_attributes: int) -> AttributeTable:
   """Reads `list_attr_img.txt`.
 
   Args:
-    path: the file.
-    num_attributes: N, values that each line must have.
+    path: Path of the file.
+    num_attributes: N, the number of values that each line must have.
 
   Raises:
-    UserError: lines that do not fit, or another number of lines than the
-      first one says.
+    UserError: Lines are malformed, or their number is not the one in the first
+      line.
   """
   problems = Problems()
   paths: list[str] = []
@@ -85,25 +85,26 @@ def read(path: pathlib.Path, num_attributes: int) -> AttributeTable:
         bar.advance(len(names))
   if len(paths) != count:
     problems.add(
-      f"{path.name}:1: says {count} images, {len(paths)} lines follow; was it "
-      "copied as a whole?"
+      f"{path.name}:1: says {count} images, but {len(paths)} lines follow; was "
+      "the file copied completely?"
     )
   problems.raise_if_any(str(path), "Get the official file again.")
   return AttributeTable(paths, np.concatenate(packed), num_attributes)
 
 
 def read_header(path: pathlib.Path) -> list[str]:
-  """Returns the lines of a file after its count and its header.
+  """Returns the lines of a file that follow the line count and the header.
 
   Raises:
-    UserError: the first line is no number, or not that of the lines.
+    UserError: The first line is not the number of these lines.
   """
   lines = annotation_files.read_lines(path)
   first = lines[0].strip() if lines else ""
   if not first.isdecimal() or int(first) != len(lines) - 2:
     raise UserError(
-      f"{path}:1: got {first[:40]!r} and then {max(len(lines) - 2, 0)} lines "
-      "after a header: expected their number. Was it copied as a whole?"
+      f"{path}:1: got {first[:40]!r}, but {max(len(lines) - 2, 0)} lines "
+      "follow the header: expected their number. Was the file copied "
+      "completely?"
     )
   return lines[2:]
 
@@ -122,10 +123,10 @@ def _read_count(path: pathlib.Path, file: BinaryIO) -> int:
 def _pieces(
   file: BinaryIO,
 ) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
-  """Yields the first line's number, the paths and the rests of some lines."""
+  """Yields, for some lines, the first one's number, the paths and the rests."""
   number = 3
   while lines := file.readlines(PIECE):
-    # Blank lines stand at the end alone, else the numbers below are off.
+    # Blank lines are expected only at the end; others shift the line numbers.
     halves = [line.split(None, 1) for line in lines if line.strip()]
     yield (
       number,
@@ -136,12 +137,12 @@ def _pieces(
 
 
 def _positives(rests: list[bytes], width: int) -> np.ndarray | None:
-  """Returns which values are 1, bool [lines, width]; None if any is odd."""
+  """Returns which values are 1, bool [lines, width]; None if any is invalid."""
   text = np.frombuffer(b"\n".join([b"", *rests, b""]), np.uint8)
   digit = (text == _ZERO) | (text == _ONE)
   minus = text == _MINUS
   blank = _BLANKS[text]
-  # Blanks, digits before blanks, and minus signs before a 1: nothing else.
+  # Only blanks, digits before blanks, and minus signs before a 1 are valid.
   if not (
     (digit | minus | blank).all()
     and blank[1:][digit[:-1]].all()
@@ -174,6 +175,6 @@ def _explain(
 def _relative(name: str, line: int, path: bytes, problems: Problems) -> str:
   try:
     return annotation_files.relative_path(path.decode())
-  except ValueError as error:  # a decoding error is one, too
+  except ValueError as error:  # includes decoding errors
     problems.add(f"{name}:{line}: {error}")
     return ""

@@ -1,7 +1,7 @@
-"""Finds and reads the files that name the labels of a folder of images.
+"""Finds and reads the files with the labels of a folder of images.
 
-CSV and lines of JSON are read here, JSON in `folder_json.py`; what the forms
-are is said in `builders/folder.py`.
+CSV and JSON lines are read here, JSON in `json_annotations.py`. The docstring
+of `builders/folder.py` describes the formats.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from causal_mlr_jax.data.formats.json_annotations import Annotated, Entry
 LINES = "metadata.jsonl"
 ENDINGS = (".csv", ".json", ".jsonl")
 SET_IT = "--config.data.options.annotations"
-# Split, '' where the file does not stand for one, to the file.
+# Files by split; the split is '' for a file that is not of one split.
 Files = Mapping[str, pathlib.Path]
 
 
@@ -35,13 +35,13 @@ def find(manual_dir: pathlib.Path, given: str, layout: str) -> Files:
   """Returns the annotation files.
 
   Args:
-    manual_dir: the folder.
-    given: a file in it, or 'train=FILE,validation=FILE,test=FILE'; '' looks
-      for what is there.
-    layout: what is looked for, for messages.
+    manual_dir: Folder to search.
+    given: A file in it, or 'train=FILE,validation=FILE,test=FILE'; '' searches
+      for the files.
+    layout: Expected files, for messages.
 
   Raises:
-    UserError: no such file, or more than one choice.
+    UserError: There is no such file, or more than one choice.
   """
   choices = _choices(manual_dir)
   found = [", ".join(_names(files, manual_dir)) for files in choices]
@@ -52,7 +52,7 @@ def find(manual_dir: pathlib.Path, given: str, layout: str) -> Files:
   if not choices:
     raise UserError(
       f"{manual_dir} holds no file with labels. Expected one of\n{layout}\n"
-      f"Set {SET_IT} to a file of another name."
+      f"If the file has another name, set {SET_IT} to it."
     )
   if len(choices) > 1:
     raise UserError(
@@ -68,7 +68,7 @@ def _names(files: Files, manual_dir: pathlib.Path) -> list[str]:
 
 
 def _choices(manual_dir: pathlib.Path) -> list[Files]:
-  """Returns what may be meant: files alone, and files that make the splits."""
+  """Returns the candidates: sets of one file per split, and single files."""
   if not manual_dir.is_dir():
     return []
   entries = sorted(
@@ -103,12 +103,12 @@ def _given(manual_dir: pathlib.Path, given: str, there: str) -> Files:
       raise UserError(f"{SET_IT}: {error}.") from None
     if split and SPLIT_NAMES.get(split) is None:
       raise UserError(
-        f"{SET_IT} is {given!r}: {split!r} is no split, expected "
+        f"{SET_IT} is {given!r}: {split!r} is not a split, expected "
         "train=FILE,validation=FILE,test=FILE."
       )
     if file.suffix.lower() not in ENDINGS or not file.is_file():
       raise UserError(
-        f"{SET_IT}: {file} is no file that ends in {', '.join(ENDINGS)}. "
+        f"{SET_IT}: {file} is not a file that ends in {', '.join(ENDINGS)}. "
         f"Found:{there}"
       )
     files[SPLIT_NAMES.get(split, "")] = file
@@ -121,13 +121,13 @@ def read(
   """Reads annotation files.
 
   Args:
-    manual_dir: the folder that the paths of images start from.
-    files: from `find`.
-    images: folder in it that holds the images of CSV and JSON files.
-    problems: takes what is wrong in the files.
+    manual_dir: Folder that the paths of images are relative to.
+    files: Files from `find`.
+    images: Folder in `manual_dir` with the images of CSV and JSON files.
+    problems: Receives what is wrong in the files.
 
   Raises:
-    UserError: a file cannot be read at all, or two name other classes.
+    UserError: A file cannot be read at all.
   """
   entries: list[Entry] = []
   classes: dict[str, tuple[str, ...]] = {}
@@ -144,7 +144,7 @@ def read(
     classes[name] = part.classes
     for entry in part.entries:
       if split and entry.split:
-        problems.add(f"{entry.where}: has a split, and so has its file's name")
+        problems.add(f"{entry.where}: has a split, and so does its file's name")
       try:
         path = annotation_files.relative_path(entry.path)
       except ValueError as error:
@@ -163,7 +163,7 @@ def _read_csv(file: pathlib.Path, name: str, problems: Problems) -> Annotated:
   rows = list(lines)
   columns = [c for c in header if c not in ("path", "labels", "split")]
   wrong = [
-    f"column {c!r} stands there twice"
+    f"column {c!r} appears twice"
     for c in dict.fromkeys(header)
     if header.count(c) > 1
   ]
@@ -208,14 +208,14 @@ def _read_csv(file: pathlib.Path, name: str, problems: Problems) -> Annotated:
 def _no_marks(
   header: list[str], columns: list[str], rows: list[tuple[int, list[str]]]
 ) -> Iterator[str]:
-  """Says which columns, at a glance, are not those of labels."""
+  """Yields messages about columns that clearly do not hold labels."""
   for i, column in enumerate(header):
     cells = [cells[i].strip() for _, cells in rows if len(cells) > i]
-    # A single row is better named by what is wrong in it.
+    # With a single row, the message about its cell is more helpful.
     if column in columns and len(cells) > 1 and not {"0", "1"} & set(cells):
       yield (
         f"column {column!r} holds {cells[0][:40]!r} and no 0 or 1; expected a "
-        "label with 0 and 1 for its images, or all labels of an image in a "
+        "column of 0 and 1 for each label, or all labels of an image in a "
         "column 'labels'"
       )
 
@@ -232,7 +232,7 @@ def _ones(
 
 
 def _listed(cell: str, where: str, problems: Problems) -> Iterator[str]:
-  """Yields the labels of a cell such as 'cat; dog'; none if it is empty."""
+  """Yields the labels of a cell such as 'cat; dog'; an empty cell has none."""
   for label in cell.split(";") if cell else ():
     if not label.strip():
       problems.add(f"{where}: an empty label in {cell!r}")
@@ -249,7 +249,7 @@ def _read_lines(
     try:
       row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-      problems.add(f"{where}: no JSON: {error}")
+      problems.add(f"{where}: not valid JSON: {error}")
       continue
     labels = row.get("labels") if isinstance(row, dict) else None
     path = row.get("file_name") if isinstance(row, dict) else None

@@ -1,4 +1,4 @@
-"""Reads GloVe's text files: a word and its numbers on every line."""
+"""Reads GloVe's text files: a word and its vector on every line."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from causal_mlr_jax.core.errors import UserError
 
 
 def check(path: str) -> None:
-  """Checks that a GloVe text file is there.
+  """Checks that a GloVe text file exists.
 
   Raises:
-    UserError: it is not.
+    UserError: The file does not exist.
   """
   if not pathlib.Path(path).expanduser().is_file():
     raise UserError(
-      f"side_inputs.glove: there are no word vectors in {path}. The published "
-      "programs take those of 300 numbers: fetch glove.6B.zip (822 MB) from "
-      "https://nlp.stanford.edu/projects/glove/, unpack glove.6B.300d.txt to "
-      "that place, or name its own by --config.side_inputs.glove=FILE. "
-      "--config.side_inputs.glove= with nothing behind it takes embeddings "
-      "made from the training labels instead, which no published program does."
+      f"side_inputs.glove: there is no file of word vectors at {path}. The "
+      "published programs use vectors of 300 numbers: download glove.6B.zip "
+      "(822 MB) from https://nlp.stanford.edu/projects/glove/ and unpack "
+      "glove.6B.300d.txt to that path, or set --config.side_inputs.glove=FILE "
+      "to its path. An empty --config.side_inputs.glove= uses embeddings made "
+      "from the training labels instead, which no published program does."
     )
 
 
 def label_vectors(
   path: str | pathlib.Path, labels: Sequence[str]
 ) -> np.ndarray:
-  """Returns word vectors of the labels from a GloVe text file, [N, D].
+  """Returns the labels' word vectors from a GloVe text file, [N, D].
 
-  A label of several words takes the mean of theirs, as the published vectors
-  of ML-GCN do.
+  The vector of a label of several words is the mean of their vectors, as in the
+  published vectors of ML-GCN.
 
   Args:
-    path: lines of a word and its numbers, separated by blanks.
-    labels: names; words are separated by blanks, '_', '-' or '/'.
+    path: Path of the file; its lines hold a word and its numbers, separated by
+      blanks.
+    labels: Label names; words are separated by blanks, '_', '-' or '/'.
 
   Raises:
-    UserError: the file cannot be read, the line of a word is not of that
-      form, words are missing, or a label has none.
+    UserError: The file cannot be read, the line of a word is malformed, words
+      are missing from the file, or a label has no words.
   """
   words = [_words(label) for label in labels]
   for label, own in zip(labels, words, strict=True):
@@ -82,15 +83,15 @@ def _read_vectors(
         if word not in wanted:
           continue
         numbers = rest.split()
-        # Some entries of the large files hold blanks ("to name@domain.com"):
-        # they are another word's.
+        # Some words of the large files contain blanks ("to name@domain.com"):
+        # such a line is not the vector of its first part.
         if numbers and not _is_number(numbers[0]):
           continue
         width = width or len(numbers)
         if not numbers or len(numbers) != width:
           raise ValueError(
-            f"line {number} ({word!r}) has {len(numbers)} numbers, not "
-            f"{width or 'any'}"
+            f"line {number} ({word!r}) has {len(numbers)} numbers, "
+            f"expected {width or 'at least one'}"
           )
         found[word] = np.array([float(x) for x in numbers])
   except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Checks encoded images: every one that is kept decodes in training."""
+"""Checks that encoded images can be decoded in training."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import NamedTuple
 from PIL import Image
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-# What becomes RGB without loss of its 8 bits. Grey PNG of 16 bits does not:
-# Pillow cuts it off at 255.
+# Modes that Pillow converts to 8-bit RGB without loss. Grey PNG with 16 bits is
+# none of them: Pillow clips its values at 255.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 class Checked(NamedTuple):
-  """An image file as it was read.
+  """The result of checking an image file.
 
   Attributes:
-    data: its bytes, untouched; empty where there is a problem.
-    problem: why it cannot be used, '' where it can.
+    data: Unchanged bytes of the file; empty if there is a problem.
+    problem: Why the image cannot be used, '' if it can.
   """
 
   data: bytes
@@ -31,21 +31,21 @@ class Checked(NamedTuple):
 
 @contextlib.contextmanager
 def strict() -> Iterator[None]:
-  """Makes Pillow's warning of a too large image an error, in all threads."""
+  """Turns Pillow's warning about oversized images into an error."""
   with warnings.catch_warnings():
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     yield
 
 
 def check(path: pathlib.Path) -> Checked:
-  """Reads an image file and decodes all of it; to be called within `strict`.
+  """Reads an image file and decodes it completely; call it within `strict`.
 
-  JPEG and PNG are good, whatever the name of the file says. What Pillow cannot
-  see is not found: a JPEG with wrong bits in its middle decodes to other
+  JPEG and PNG are accepted, whatever the file is called. Damage that Pillow
+  cannot detect is not found: a JPEG with a few wrong bits decodes to wrong
   pixels.
 
   Args:
-    path: of the file.
+    path: Path of the file.
   """
   try:
     data = path.read_bytes()
@@ -63,6 +63,6 @@ def check(path: pathlib.Path) -> Checked:
   except MemoryError:
     raise
   except Exception as error:  # Pillow raises nearly every kind of exception
-    text = str(error).partition(" <_io")[0]  # an address says nothing
+    text = str(error).partition(" <_io")[0]  # drops the object's address
     return Checked(b"", f"cannot be decoded: {text}")
   return Checked(data, "")

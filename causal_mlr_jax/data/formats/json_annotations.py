@@ -1,4 +1,4 @@
-"""Reads JSON files of COCO's and of mmpretrain's form."""
+"""Reads JSON files in the formats of COCO and mmpretrain."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WORDS = {ID: "number or text", str: "text", list: "list"}
 
 
 class Entry(NamedTuple):
-  """What an annotation file says of one image.
+  """What an annotation file says about one image.
 
   Attributes:
-    path: of the image.
-    labels: its names, maybe none.
-    split: '' where the file does not say.
-    where: the file and the line.
+    path: Path of the image.
+    labels: Names of its labels; may be empty.
+    split: Split of the image, '' if the file does not say.
+    where: File and line of the entry, for messages.
   """
 
   path: str
@@ -32,11 +32,11 @@ class Entry(NamedTuple):
 
 
 class Annotated(NamedTuple):
-  """What annotation files say.
+  """The content of annotation files.
 
   Attributes:
-    entries: one an image.
-    classes: all labels in the order of the file; () where it has no list.
+    entries: One entry per image.
+    classes: All labels in the order of the file; () if it does not list them.
   """
 
   entries: list[Entry]
@@ -47,31 +47,31 @@ def read(path: pathlib.Path, name: str, problems: Problems) -> Annotated:
   """Reads a JSON file.
 
   Args:
-    path: the file.
-    name: its name in messages.
-    problems: takes what is wrong in it.
+    path: Path of the file.
+    name: Name of the file in messages.
+    problems: Receives what is wrong in the file.
 
   Raises:
-    UserError: it is no JSON, or of neither form.
+    UserError: The file is not valid JSON, or is in neither format.
   """
   try:
     content = json.loads(annotation_files.read_text(path))
   except (ValueError, RecursionError) as error:
-    raise UserError(f"{path} is no JSON: {error}.") from None
+    raise UserError(f"{path} is not valid JSON: {error}.") from None
   if _has_lists(content, "images", "annotations", "categories"):
     return _read_coco(content, name, problems)
   info = content.get("metainfo") if isinstance(content, dict) else None
   if _has_lists(content, "data_list") and _has_lists(info, "classes"):
     return _read_mmpretrain(content, name, problems)
   raise UserError(
-    f"{path} is of no known form: expected lists 'images', 'annotations' and "
-    "'categories' (COCO), or 'metainfo' with a list 'classes' and a list "
+    f"{path} is not in a known format: expected lists 'images', 'annotations' "
+    "and 'categories' (COCO), or 'metainfo' with a list 'classes', and a list "
     "'data_list' (mmpretrain)."
   )
 
 
 def is_names(value: Any) -> bool:
-  """Says whether a value is a list of strings that are not empty."""
+  """Returns whether a value is a list of non-empty strings."""
   return isinstance(value, list) and all(
     isinstance(name, str) and name.strip() for name in value
   )
@@ -90,11 +90,11 @@ def _rows(
   name: str,
   problems: Problems,
 ) -> Iterator[tuple[str, list[Any]]]:
-  """Yields where each row of a list stands, and its fields."""
+  """Yields the location and the fields of each row of a list."""
   for i, row in enumerate(content[key]):
     where = f"{name}: {key}[{i}]"
     values = [row.get(f) if isinstance(row, dict) else None for f in fields]
-    # To Python, true is a number.
+    # In Python, True is an int.
     if all(
       isinstance(value, kind) and not isinstance(value, bool)
       for value, kind in zip(values, fields.values(), strict=True)
@@ -112,13 +112,13 @@ def _read_coco(
   rows = _rows(content, "categories", {"id": ID, "name": str}, name, problems)
   for where, (key, label) in rows:
     if key in names or label.strip() in names.values():
-      problems.add(f"{where}: {key} or {label!r} stands there twice")
+      problems.add(f"{where}: {key} or {label!r} appears twice")
     names[key] = label.strip()
   images: dict[Any, tuple[str, str]] = {}
   rows = _rows(content, "images", {"id": ID, "file_name": str}, name, problems)
   for where, (key, path) in rows:
     if key in images:
-      problems.add(f"{where}: the id {key} stands there twice")
+      problems.add(f"{where}: the id {key} appears twice")
     images[key] = (path, where)
   labels: dict[Any, dict[str, None]] = {key: {} for key in images}
   fields = {"image_id": ID, "category_id": ID}
@@ -147,7 +147,7 @@ def _read_mmpretrain(
     return Annotated([], ())
   classes = [label.strip() for label in classes]
   if len(set(classes)) < len(classes):
-    problems.add(f"{name}: a name stands twice in classes")
+    problems.add(f"{name}: a name appears twice in classes")
   fields = {"img_path": str, "gt_label": list}
   rows = list(_rows(content, "data_list", fields, name, problems))
   flags = _are_flags([labels for _, (_, labels) in rows], len(classes), name)
@@ -160,7 +160,7 @@ def _read_mmpretrain(
     else:
       problems.add(
         f"{where}: gt_label {str(labels)[:60]}, expected different indices of "
-        f"the {len(classes)} classes, or 0 or 1 for each"
+        f"the {len(classes)} classes, or 0 or 1 for each class"
       )
   return Annotated(entries, tuple(classes))
 
@@ -174,10 +174,10 @@ def _are_indices(labels: list[Any], num: int) -> bool:
 
 
 def _are_flags(rows: list[list[Any]], num: int, name: str) -> bool:
-  """Says whether lists hold 0 or 1 for each class, and not indices.
+  """Returns whether the lists hold 0 or 1 for each class instead of indices.
 
   Raises:
-    UserError: they may be either.
+    UserError: The lists could be either.
   """
   if not rows or not all(
     len(row) == num and all(type(x) is int and x in (0, 1) for x in row)
@@ -185,9 +185,10 @@ def _are_flags(rows: list[list[Any]], num: int, name: str) -> bool:
   ):
     return False
   if all(_are_indices(row, num) for row in rows):
-    # Two classes (or one), and each list is 0 and 1 in some order.
+    # There are at most two classes, and each list holds 0 and 1 in some order.
     raise UserError(
-      f"{name}: gt_label of every image may be indices as well as 0 or 1 for "
-      f"each of the {num} classes. Write it as COCO's form or as a CSV file."
+      f"{name}: gt_label is ambiguous: in every image, it could be indices, or "
+      f"0 or 1 for each of the {num} classes. Convert the file to COCO's form "
+      "or to CSV."
     )
   return True

@@ -1,4 +1,4 @@
-"""Reads the two forms of NUS-WIDE, see `builders/nus_wide.py`."""
+"""Reads the two formats of NUS-WIDE; see `builders/nus_wide.py`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from causal_mlr_jax.core import progress
 from causal_mlr_jax.data.formats import annotation_files, csv_files
 from causal_mlr_jax.data.formats.annotation_files import Problems
 
-# By its file, line and content: what stands there for the value. Public notes
-# name this line of the official files; its true value is not known, 0 is the
-# more probable one.
+# Corrected values of wrong lines, by file, line number and content. Public
+# notes mention this line of the official files. Its true value is not known; 0
+# is more probable.
 ERRATA = {("Labels_lake_Train.txt", 78_372, b"-1130179"): 0}
 COLUMNS = {
   "filepath": "path",
@@ -25,10 +25,10 @@ COLUMNS = {
   "split": "split",
 }
 PARTS = {"train": "Train", "test": "Test"}
-# How many images of a list are looked for to find their folder.
+# Number of images that are looked up to find their folder.
 TRIED = 100
 
-# Split to paths and labels, the folder of the paths, and notes.
+# Paths and labels by split, the folder of the paths, and notes.
 Table = tuple[
   Mapping[str, tuple[list[str], np.ndarray]], pathlib.Path, tuple[str, ...]
 ]
@@ -38,10 +38,10 @@ class Lists(NamedTuple):
   """The official files.
 
   Attributes:
-    images: list of images of each split, `train` and `test`.
-    labels: split to a file a concept; or of `all` images.
-    all_images: list of the images of `all`, if that is what `labels` has.
-    root: folder of the images.
+    images: File with the list of images of each split, `train` and `test`.
+    labels: For each split, or for `all` images together, one file per concept.
+    all_images: File with the list of `all` images, if `labels` has these.
+    root: Folder of the images.
   """
 
   images: Mapping[str, pathlib.Path]
@@ -53,19 +53,19 @@ class Lists(NamedTuple):
 def read_concepts(
   path: pathlib.Path, official: Sequence[str]
 ) -> tuple[str, ...]:
-  """Returns the names of `Concepts81.txt` in its order.
+  """Returns the names in `Concepts81.txt`, in the order of the file.
 
   Raises:
-    UserError: they are not the official ones.
+    UserError: They are not the official names.
   """
   names = [line.strip() for line in annotation_files.read_lines(path)]
   problems = Problems()
   for name in sorted(set(names) - set(official)):
-    problems.add(f"{name!r} is none of the {len(official)} concepts")
+    problems.add(f"{name!r} is not one of the {len(official)} concepts")
   for name in sorted(set(official) - set(names)):
-    problems.add(f"{name!r} is not there")
+    problems.add(f"{name!r} is missing")
   if len(set(names)) < len(names):
-    problems.add("a name stands there twice")
+    problems.add("a name appears twice")
   problems.raise_if_any(str(path), "Get the official file again.")
   return tuple(names)
 
@@ -83,7 +83,7 @@ def find(
     return found or manual_dir
 
   images = {s: look(f"ImageList/{p}Imagelist.txt") for s, p in PARTS.items()}
-  # The folders are found once: 162 searches of a large folder are slow.
+  # The folder is located only once: 162 searches of a large folder are slow.
   halves = annotation_files.locate(
     manual_dir, "Groundtruth/TrainTestLabels", "TrainTestLabels"
   )
@@ -117,7 +117,7 @@ def read_lists(files: Lists) -> Table:
   """Reads the official lists and labels.
 
   Raises:
-    UserError: lines that do not fit, or lists of other lengths.
+    UserError: Lines are malformed, or the lengths of the files do not match.
   """
   problems, notes = Problems(), []
   paths = {s: _read_images(f, problems) for s, f in files.images.items()}
@@ -135,8 +135,8 @@ def read_lists(files: Lists) -> Table:
           columns[i] = values
         else:
           problems.add(
-            f"{file.name}: {len(values)} lines, expected {size}, as many as "
-            "images in the list"
+            f"{file.name}: {len(values)} lines, expected {size}, one for each "
+            "image in the list"
           )
         bar.advance()
       matrices[part] = np.ascontiguousarray(columns.T)
@@ -167,18 +167,18 @@ def _read_images(path: pathlib.Path, problems: Problems) -> list[str]:
       continue
     if image in images:
       problems.add(
-        f"{path.name}:{number}: {image} stands in line {images[image]}, too"
+        f"{path.name}:{number}: {image} also appears in line {images[image]}"
       )
     images[image] = number
   if not images:
-    problems.add(f"{path.name}: names no image")
+    problems.add(f"{path.name}: lists no images")
   return list(images)
 
 
 def _read_values(
   path: pathlib.Path, problems: Problems, notes: list[str]
 ) -> np.ndarray:
-  """Returns the 0 and 1 of a file, one a line, uint8 [M]."""
+  """Returns the values 0 and 1 of a file, one per line, uint8 [M]."""
   text = (
     annotation_files.read_bytes(path).replace(b"\r", b"").rstrip(b"\n") + b"\n"
   )
@@ -186,7 +186,7 @@ def _read_values(
   values = data[::2] - ord("0")
   if len(data) % 2 == 0 and (data[1::2] == 10).all() and (values < 2).all():
     return values
-  # Something is odd: line by line.
+  # Something is wrong, so the file is parsed line by line.
   lines = [line.strip() for line in text.split(b"\n")[:-1]]
   result = np.zeros(len(lines), np.uint8)
   for number, line in enumerate(lines, 1):
@@ -203,10 +203,10 @@ def _read_values(
 
 
 def read_csv(path: pathlib.Path, concepts: Sequence[str]) -> Table:
-  """Reads `nus_wid_data.csv`; the labels are those of `concepts`, sorted.
+  """Reads `nus_wid_data.csv`; the labels are the sorted `concepts`.
 
   Raises:
-    UserError: columns or rows that do not fit.
+    UserError: Columns or rows are malformed.
   """
   problems = Problems()
   index = {name: i for i, name in enumerate(sorted(concepts))}
@@ -226,7 +226,7 @@ def read_csv(path: pathlib.Path, concepts: Sequence[str]) -> Table:
       continue
     if image in lines:
       problems.add(
-        f"{path.name}:{number}: {image} stands in line {lines[image]}, too"
+        f"{path.name}:{number}: {image} also appears in line {lines[image]}"
       )
     lines[image] = number
     splits[split][0].append(image)
@@ -236,12 +236,13 @@ def read_csv(path: pathlib.Path, concepts: Sequence[str]) -> Table:
         labels_N[index[name]] = 1
       else:
         problems.add(
-          f"{path.name}:{number}: {name!r} is none of the {len(index)} concepts"
+          f"{path.name}:{number}: {name!r} is not one of the {len(index)} "
+          "concepts"
         )
     splits[split][1].append(labels_N)
   for split, (images, _) in splits.items():
     if not images:
-      problems.add(f"{path.name}: no image of {split}")
+      problems.add(f"{path.name}: no images in the split {split}")
   problems.raise_if_any(str(path), "Get the file again.")
   made = {s: (images, np.stack(rows)) for s, (images, rows) in splits.items()}
   return made, _image_root(path.parent, splits["train"][0]), ()

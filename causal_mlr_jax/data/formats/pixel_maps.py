@@ -1,4 +1,4 @@
-"""Reads which values a map of labels, a PNG with one byte a pixel, holds."""
+"""Reads which values occur in a label map, a PNG with one byte per pixel."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from causal_mlr_jax.data.formats.annotation_files import NAMED, Problems
 
 VALUES = 256
 MAPS_A_CHUNK = 2048
-# Of the pixels in the file. A grey map of fewer bits is another one: reading
-# it stretches the values.
+# Pixel formats that are accepted. Grey maps with fewer than 8 bits are not:
+# Pillow scales their values.
 _DEPTHS = ("L", "P", "P;1", "P;2", "P;4")
 
 
@@ -28,15 +28,15 @@ def present(
   cache: pathlib.Path | None,
   problems: Problems,
 ) -> np.ndarray:
-  """Returns which values each map holds, bool [M, 256].
+  """Returns which values occur in each map, bool [M, 256].
 
   Args:
-    paths: of M maps.
-    title: of the progress bar.
-    cache: folder for what was read, chunk by chunk, so that another call
-      with the same files does not read them again; None keeps nothing.
-    problems: takes the maps that cannot be read; after as many as a message
-      names it ends, and the rows of the others are empty.
+    paths: Paths of M maps.
+    title: Title of the progress bar.
+    cache: Folder for the results of each chunk, so that another call with the
+      same files does not read them again; None disables the cache.
+    problems: Receives the maps that cannot be read. Reading stops after `NAMED`
+      of them, and the rows of the remaining maps are empty.
   """
   found = np.zeros((len(paths), VALUES), bool)
   bad = 0
@@ -85,12 +85,12 @@ def _restore(file: pathlib.Path, key: str, rows: np.ndarray) -> bool:
       return False
     rows[:] = arrays["present"]
   except (OSError, ValueError, KeyError):
-    return False  # what was kept to save time alone
+    return False  # the cache only saves time
   return True
 
 
 def _values(path: pathlib.Path) -> np.ndarray | str:
-  """Returns which values are there, or what is wrong with the file."""
+  """Returns which values occur in a map, or what is wrong with the file."""
   try:
     with Image.open(path, formats=("PNG",)) as image:
       depth = image.tile[0][3]

@@ -1,4 +1,4 @@
-"""What a data set is before it is converted: image files and their labels."""
+"""A data set before its conversion: image files and their labels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Item(NamedTuple):
   """One image of a split.
 
   Attributes:
-    path: of the image file.
-    labels: 0 or 1, uint8 [N].
-    image_id: the data set's own number or name of the image.
+    path: Path of the image file.
+    labels: Labels 0 or 1, uint8 [N].
+    image_id: The data set's own number or name of the image.
   """
 
   path: pathlib.Path
@@ -30,12 +30,12 @@ class Source:
 
   Attributes:
     labels: N names, in the order of the label vectors.
-    biased_pairs: (b, c) label names, may be empty.
-    splits: split to its images.
-    description: sources and licences, for people.
-    citation: BibTeX.
-    homepage: where the official files come from.
-    metadata: what else is to be known of it, JSON-able.
+    biased_pairs: (b, c) label names; may be empty.
+    splits: Images of each split.
+    description: Sources and licences, for people.
+    citation: BibTeX entries.
+    homepage: Where the official files can be downloaded.
+    metadata: Further facts about the data set, JSON-serialisable.
   """
 
   labels: tuple[str, ...]

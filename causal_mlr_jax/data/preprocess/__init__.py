@@ -1,5 +1,5 @@
-"""The ops on images, written as a string: `op_string.parse`.
+"""Image preprocessing ops, which `op_string.parse` reads from a string.
 
-`ops.py` names them all; a new op is a function there or beside it, and a line
-in `OPS`.
+`ops.py` lists all ops. A new op is a function in that file or beside it, and a
+line in `OPS`.
 """

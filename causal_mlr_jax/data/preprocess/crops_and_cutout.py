@@ -1,4 +1,4 @@
-"""Random crops and holes of published training recipes; see `preprocess`."""
+"""Random crops and cutout of published training recipes; see `preprocess`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from causal_mlr_jax.data.preprocess.resize_and_crop import (
   sampled,
 )
 
-# Places of a crop, in quarters of the room it has: (down, right). The four
-# corners, the centre, the middles of the four sides and four places half way
-# between centre and corners.
+# Offsets (down, right) of a crop, in quarters of the free space: the four
+# corners, the centre, the middles of the four sides, and four places halfway
+# between the centre and the corners.
 OFFSETS = (
   *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
   *((0, 2), (2, 0), (2, 4), (4, 2)),
@@ -30,25 +30,26 @@ def multi_scale_crop(
   scales: Sequence[float] = (1, 0.875, 0.75, 0.66, 0.5),
   max_distort: int = 2,
 ) -> Op:
-  """Crops one of some sizes at one of 13 places, then resizes to a square.
+  """Crops one of several sizes at one of 13 places, then resizes to a square.
 
-  Height and width are uniform over the pairs of sizes whose places in
-  `scales` differ by at most `max_distort`. The crop of ML-GCN, ADD-GCN and
-  TDRG, from temporal segment networks (Wang et al., 2016); ADD-GCN and TDRG
-  put 'resize(size + 64)' before it, all three 'flip_lr' after it.
+  Height and width are drawn uniformly from the pairs of sizes whose positions
+  in `scales` differ by at most `max_distort`. This is the crop of ML-GCN,
+  ADD-GCN and TDRG, from temporal segment networks (Wang et al., 2016). ADD-GCN
+  and TDRG apply 'resize(size + 64)' before it; all three apply 'flip_lr' after
+  it.
 
   Args:
-    size: of the result, in pixels.
-    scales: sizes as parts of the shorter side, in (0, 1].
-    max_distort: 0 crops squares alone.
+    size: Side of the result, in pixels.
+    scales: Sizes as fractions of the shorter side, in (0, 1].
+    max_distort: Largest difference of positions; 0 crops only squares.
 
   Raises:
-    UserError: a scale outside (0, 1] or none.
+    UserError: There are no scales, or a scale is outside (0, 1].
   """
   if not scales or not all(0 < scale <= 1 for scale in scales):
     raise UserError(
       f"Preprocessing: multi_scale_crop got scales={tuple(scales)}; expected "
-      "parts of the shorter side, above 0 and at most 1, such as (1, 0.75)."
+      "fractions of the shorter side, above 0 and at most 1, such as (1, 0.75)."
     )
   places = range(len(scales))
   pairs = [(i, j) for i in places for j in places if abs(i - j) <= max_distort]
@@ -59,20 +60,20 @@ def multi_scale_crop(
     down, right = OFFSETS[rng.integers(len(OFFSETS))]
     top = down * ((image.shape[0] - h) // 4)
     left = right * ((image.shape[1] - w) // 4)
-    cropped(image, top, left, h, w)  # raises where it does not fit
+    cropped(image, top, left, h, w)  # raises if the crop does not fit
     return sampled(image, Box(top, left, h, w), size, size)
 
   return op
 
 
 def random_choice_crop(sizes: Sequence[int]) -> Op:
-  """Crops a square of one of `sizes` pixels at a uniformly random place.
+  """Crops a square with a side from `sizes` at a uniformly random place.
 
-  SSGRL and C-Tran: 'resize(640)|random_choice_crop((640, 576, 512, 384,
-  320))|resize(576)', and C-Tran 'flip_lr' after it.
+  SSGRL and C-Tran use 'resize(640)|random_choice_crop((640, 576, 512, 384,
+  320))|resize(576)', and C-Tran adds 'flip_lr' at the end.
 
   Raises:
-    UserError: no sizes, or ones that are not positive.
+    UserError: There are no sizes, or a size is not positive.
   """
   if not sizes or min(sizes) < 1:
     raise UserError(
@@ -87,22 +88,22 @@ def random_choice_crop(sizes: Sequence[int]) -> Op:
 
 
 def cutout(length: int) -> Op:
-  """Fills a square of one random colour, centred on a random pixel.
+  """Fills a square, centred on a random pixel, with one random colour.
 
-  What lies beyond the border is cut off (DeVries and Taylor, 2017). The
-  scripts of CCD and IDA draw one square of 224 on images of 448. Those of
-  Q2L leave the length at -1, which draws nothing, so leave the op out there.
+  The square is clipped at the border (DeVries and Taylor, 2017). The scripts of
+  CCD and IDA use a side of 224 on images of 448. Those of Q2L leave the length
+  at -1, which draws nothing: there, leave out the op.
 
   Args:
-    length: side of the square, in pixels.
+    length: Side of the square, in pixels.
 
   Raises:
-    UserError: a length that is not positive.
+    UserError: The length is not positive.
   """
   if length < 1:
     raise UserError(
       f"Preprocessing: cutout got length={length}; expected the side of the "
-      "square in pixels, at least 1. Leave 'cutout' out for no square."
+      "square in pixels, at least 1. For no square, remove 'cutout'."
     )
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -121,9 +122,9 @@ def filled(
 
   Args:
     image: uint8 [H, W, 3].
-    length: side of the square, in pixels; what lies outside is cut off.
-    rng: for the centre.
-    colour: three values 0..255.
+    length: Side of the square, in pixels; it is clipped at the border.
+    rng: Random generator for the centre.
+    colour: Three values 0..255.
   """
   image = image.copy()
   top, left = (int(rng.integers(n)) - length // 2 for n in image.shape[:2])

@@ -1,9 +1,9 @@
-"""Decodes JPEG and PNG: libjpeg-turbo where it can, else Pillow.
+"""Decodes JPEG and PNG with libjpeg-turbo where possible, else with Pillow.
 
-Through `simplejpeg`, libjpeg-turbo takes less than half of Pillow's time and
-gives the same pixels. What it does not take as it is (other colours than YCbCr
-and grey, damage, far too large an image) is left to Pillow, and so are its
-messages.
+libjpeg-turbo, called through `simplejpeg`, takes less than half of Pillow's
+time and gives the same pixels. Pillow decodes everything else, or reports what
+is wrong: PNG, colour spaces other than YCbCr and grey, and damaged or oversized
+images.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _COLOURS = ("YCbCr", "Gray")
 
 
 class Reduced(NamedTuple):
-  """A JPEG decoded at a part of its size.
+  """A JPEG decoded at a reduced size.
 
   Attributes:
-    image: uint8 [H', W', 3]; `scratch`, to be used before this thread decodes
-      the next.
-    shrink: by what it was scaled down: 1, 2, 4 or 8.
+    image: uint8 [H', W', 3] in `scratch` memory; valid until this thread
+      decodes another image.
+    shrink: Factor by which the image was scaled down: 1, 2, 4 or 8.
   """
 
   image: np.ndarray
@@ -40,17 +40,17 @@ class Reduced(NamedTuple):
 def decode_bytes(data: bytes) -> np.ndarray:
   """Decodes PNG or JPEG bytes to RGB, uint8 [H, W, 3].
 
-  Transparency is dropped, not laid over a background: a transparent pixel
-  takes the colour that the file stores for it, often black or white.
+  Transparency is dropped without blending: a transparent pixel gets the colour
+  that the file stores for it, often black or white.
 
   Raises:
-    UserError: the bytes are neither, or damaged.
+    UserError: The bytes are not PNG or JPEG, or are damaged.
   """
   if jpeg_size(data) is not None:
     try:
       return simplejpeg.decode_jpeg(data, "RGB")
     except ValueError:
-      pass  # Pillow takes some damage, and says what it does not take
+      pass  # Pillow tolerates some damage, and reports the rest
   try:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
       return np.asarray(_rgb(image))
@@ -59,18 +59,18 @@ def decode_bytes(data: bytes) -> np.ndarray:
   except Exception as error:  # Pillow raises nearly every kind of exception
     raise UserError(
       f"An image of {len(data):,} bytes that begin with {data[:8]!r} cannot "
-      f"be decoded: {error}. Expected a whole JPEG or PNG file; replace it "
-      "or leave it out, and prepare the data anew."
+      f"be decoded: {error}. Expected an intact JPEG or PNG file; replace it "
+      "or leave it out, and prepare the data again."
     ) from error
 
 
 def decode() -> Callable[[Any, np.random.Generator], np.ndarray]:
-  """Decodes PNG or JPEG bytes to RGB, see `decode_bytes`."""
+  """Returns an op that decodes PNG or JPEG bytes; see `decode_bytes`."""
   return lambda data, rng: decode_bytes(data)
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-  """Returns height and width of a JPEG, None for what is left to Pillow."""
+  """Returns a JPEG's height and width, or None if Pillow must decode it."""
   if not data.startswith(_START):
     return None
   try:
@@ -86,17 +86,17 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 def decode_reduced(
   data: bytes, image_size: tuple[int, int], box: Box, size: int
 ) -> Reduced | None:
-  """Decodes a JPEG scaled down while both sides of a window exceed `size`.
+  """Decodes a JPEG as small as possible with a window of at least `size`.
 
   Args:
-    data: the encoded image.
-    image_size: its height and width, from `jpeg_size`.
-    box: the window, in pixels of the image.
-    size: of the square that the window is to be resized to. Scaled down, the
-      window has no side smaller than this, unless the image has.
+    data: Encoded image.
+    image_size: Height and width of the image, from `jpeg_size`.
+    box: Window, in pixels of the image.
+    size: Side of the square that the window will be resized to. The image is
+      only scaled down while no side of the window becomes smaller than this.
 
   Returns:
-    None where it cannot be decoded.
+    The reduced image, or None if it cannot be decoded.
   """
   shortest = min(box.height, box.width)
   shrink = next((k for k in (8, 4, 2) if shortest >= k * size), 1)
@@ -107,8 +107,8 @@ def decode_reduced(
       "RGB",
       min_height=height,
       min_width=width,
-      # Colour has half the resolution in most files. Interpolating it is seen
-      # only where the window is enlarged.
+      # Most files store colour at half the resolution. Interpolating it makes a
+      # visible difference only if the window is enlarged.
       fastupsample=shortest >= size,
       buffer=scratch("decode", height, width).reshape(-1),
     )
@@ -123,6 +123,6 @@ def _rgb(image: Image.Image) -> Image.Image:
   if image.mode not in image_check.MODES:
     raise ValueError(f"it has pixels of the kind {image.mode}, not 8 bits")
   if isinstance(image.info.get("transparency"), bytes):
-    # An opacity for each colour of a palette: Pillow warns unless asked for it.
+    # With one opacity per palette colour, Pillow warns about other conversions.
     image = image.convert("RGBA")
   return image.convert("RGB")

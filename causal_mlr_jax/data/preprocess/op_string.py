@@ -1,14 +1,15 @@
-"""Image preprocessing on the host, written as a string.
+"""Image preprocessing on the host, described by a string.
 
-'decode|random_crop(64, 4)|flip_lr' decodes, pads by 4 and crops 64 at random,
-and mirrors half of the images. An op takes and returns a uint8 image
-[H, W, 3]; its random choices come from the example's own generator. Pixel
-normalisation happens on the device, so that images travel as bytes.
+'decode|random_crop(64, 4)|flip_lr' decodes, pads by 4 pixels and crops a random
+square of 64 pixels, and mirrors half of the images. An op takes and returns a
+uint8 image [H, W, 3]; its random choices come from the example's own generator.
+Pixels are normalised on the device, so that images are transferred as bytes.
 
-A string without a random op, for evaluation, is exactly what the ops say one by
-one, by Pillow. One with a random op, for training, resizes by a faster filter
-(`resize_and_crop.sampled`), and does 'decode|random_resized_crop(224)|flip_lr'
-at its beginning in one step (`decode_random_resized_crop`).
+A string without random ops, for evaluation, applies the ops one by one, with
+Pillow. A string with random ops, for training, resizes with a faster filter
+(`resize_and_crop.sampled`), and performs a 'decode|random_resized_crop(224)' or
+'decode|random_resized_crop(224)|flip_lr' at the beginning in one step
+(`decode_random_resized_crop`).
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def parse(text: str) -> Op:
   """Turns a preprocessing string into one op.
 
   Args:
-    text: op calls joined by '|', arguments as Python literals.
+    text: Op calls joined by '|', with Python literals as arguments.
 
   Raises:
-    UserError: an unknown op, wrong arguments or wrong syntax.
+    UserError: An op is unknown, or arguments or syntax are wrong.
   """
   steps = _parse_all(text)
   ops, names = [step.op for step in steps], [step.name for step in steps]
@@ -56,12 +57,13 @@ def parse(text: str) -> Op:
 
 
 def after_decode(text: str) -> Op | None:
-  """Returns what follows a 'decode' at the beginning, for decoded images.
+  """Returns the ops after an initial 'decode' as one op on decoded images.
 
-  None if there is no such 'decode', or it is one with the step after it.
+  Returns None if the string does not begin with 'decode', or if the decoding is
+  fused with the next op.
 
   Raises:
-    UserError: as of `parse`.
+    UserError: See `parse`.
   """
   steps = _parse_all(text)
   names = [step.name for step in steps]
@@ -101,7 +103,7 @@ def _parse_one(part: str, text: str) -> _Step:
     name, args, kwargs = _call(node)
   except (SyntaxError, ValueError) as error:
     raise UserError(
-      f"Preprocessing {text!r}: cannot read {part!r}; expected an op such as "
+      f"Preprocessing {text!r}: cannot read {part!r}; expected ops such as "
       "'flip_lr' or 'resize(64)', joined by '|'."
     ) from error
   if name not in OPS:

@@ -20,7 +20,7 @@ from causal_mlr_jax.data.preprocess.resize_and_crop import (
   sampled,
 )
 
-# Of the crops of `random_resized_crop`, width to height.
+# Range of the aspect ratio (width / height) of `random_resized_crop`.
 _ASPECTS = (3 / 4, 4 / 3)
 _LOG_ASPECTS = tuple(np.log(_ASPECTS))
 
@@ -52,7 +52,7 @@ resize, resize_small = _make_resize(resized), _make_resize_small(resized)
 
 
 def central_crop(size: int) -> Op:
-  """Crops the central square; the image must be at least that large."""
+  """Crops the central square, which must fit into the image."""
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del rng
@@ -75,11 +75,11 @@ def random_crop(size: int, padding: int = 0) -> Op:
 
 
 def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
-  """Crops a random area and aspect ratio and resizes it to a square.
+  """Crops a random area with a random aspect ratio, and resizes to a square.
 
-  Area uniform in [min_area, 1] of the image, aspect log-uniform in [3/4,
-  4/3]; after ten tries that do not fit, the largest central part of the image
-  whose aspect lies between these (the rule of torchvision).
+  The area is uniform in [min_area, 1] of the image, the aspect ratio is
+  log-uniform in [3/4, 4/3]. If ten tries do not fit, the crop is the largest
+  central part of the image with such an aspect ratio (the rule of torchvision).
   """
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,16 +92,17 @@ def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
 def decode_random_resized_crop(
   size: int, min_area: float = 0.08, mirror: bool = False
 ) -> Op:
-  """Does 'decode|random_resized_crop(size, min_area)', faster.
+  """A faster 'decode|random_resized_crop(size, min_area)'.
 
-  The crop, drawn from the header's size, is the same. A JPEG is decoded scaled
-  down while the crop stays at least as large as the result, and resized by
-  `sampled`. What is left to Pillow is done op by op.
+  The random crop is the same; it is drawn from the size in the file's header. A
+  JPEG is decoded at a reduced size, as long as the crop is not smaller than the
+  result, and resized by `sampled`. Images that need Pillow go through the ops
+  one by one.
 
   Args:
-    size: of the result, in pixels.
-    min_area: of the crop, as a part of the image's.
-    mirror: does '|flip_lr' as well.
+    size: Side of the result, in pixels.
+    min_area: Smallest area of the crop, as a fraction of the image's area.
+    mirror: Whether to apply 'flip_lr' too.
   """
 
   def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
@@ -165,7 +166,7 @@ RANDOM = frozenset(
     "cutout",
   )
 )
-# What training takes in their place.
+# Faster replacements of ops, for training.
 FAST: dict[str, Factory] = {
   "resize": _make_resize(resampled),
   "resize_small": _make_resize_small(resampled),

@@ -1,7 +1,7 @@
-"""RandAugment as Query2Label, CCD and IDA train with it; see `preprocess`.
+"""The RandAugment variant of Query2Label, CCD and IDA; see `preprocess`.
 
-Most transforms are Pillow's, which gives the published pixels; OpenCV does the
-two slow ones.
+Most transforms use Pillow, which gives the published pixels. The slow ones,
+shear and sharpness, use OpenCV.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.preprocess.crops_and_cutout import filled
 from causal_mlr_jax.data.preprocess.resize_and_crop import Op
 
-# Where RandAugment moves an image away, and its own squares.
+# The colours of uncovered areas, and of RandAugment's own cutout.
 GREY, PATCH = (128, 128, 128), (125, 122, 113)
 # Pillow's `ImageFilter.SMOOTH`.
 SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 LEVELS = 10
-# From an image, a strength in [0, 1] and a generator to an image.
+# Maps an image, a strength in [0, 1] and a generator to an image.
 Transform = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 
 
 def rand_augment(
   num_ops: int = 2, max_level: int = 9, probability: float = 0.5
 ) -> Op:
-  """Applies `num_ops` of the 15 `TRANSFORMS`, each with a probability.
+  """Draws `num_ops` of the 15 `TRANSFORMS` and applies each with a probability.
 
-  Op and level are uniform and independent. Q2L, CCD and IDA train with the
-  defaults, those of the package `randaugment` 1.0.2, whose ranges these are;
-  it differs from RandAugment (Cubuk et al., 2020), which has one level for
-  all, no probability, and other ops.
+  Transform and level are uniform and independent. Q2L, CCD and IDA train with
+  the defaults of the package `randaugment` 1.0.2, which are the defaults and
+  ranges here. That package differs from RandAugment (Cubuk et al., 2020), which
+  has one level for all transforms, no probability, and other transforms.
 
   Args:
-    num_ops: how many are drawn, with replacement.
-    max_level: the level is one of 1 to this, at most 9.
-    probability: of applying an op that is drawn.
+    num_ops: Number of transforms drawn, with replacement.
+    max_level: Largest level, at most 9; the level is drawn from 1 to this.
+    probability: Probability of applying a transform that is drawn.
 
   Raises:
-    UserError: a number of ops, a level or a probability out of range.
+    UserError: An argument is out of range.
   """
   if num_ops < 1 or not 1 <= max_level < LEVELS or not 0 <= probability <= 1:
     raise UserError(
@@ -68,12 +68,12 @@ def _either_sign(value: float, rng: np.random.Generator) -> float:
 
 
 def _plain(function: Callable[[Image.Image], Image.Image]) -> Transform:
-  """Makes a transform of a function that has no strength."""
+  """Turns a function without a strength into a transform."""
   return lambda image, strength, rng: function(image)
 
 
 def _enhanced(enhancer: type) -> Transform:
-  """Makes a transform to less or more of a property, 1 +- [0, 0.9]."""
+  """Returns a transform that scales an image property by 1 +- [0, 0.9]."""
 
   def transform(
     image: Image.Image, strength: float, rng: np.random.Generator
@@ -84,11 +84,11 @@ def _enhanced(enhancer: type) -> Transform:
 
 
 def _translated(entry: int, limit: float) -> Transform:
-  """Makes a shift across (entry 2 of Pillow's affine transform) or down (5).
+  """Returns a horizontal or vertical shift.
 
   Args:
-    entry: 2 or 5.
-    limit: of the shift, as a part of the width or height.
+    entry: Entry of Pillow's affine transform: 2 (horizontal) or 5 (vertical).
+    limit: Largest shift, as a fraction of the width or height.
   """
 
   def transform(
@@ -105,22 +105,22 @@ def _translated(entry: int, limit: float) -> Transform:
 
 
 def _sheared(row: int, limit: float) -> Transform:
-  """Makes a bicubic shear across (row 0 of the matrix) or down (row 1).
+  """Returns a horizontal or vertical bicubic shear.
 
-  OpenCV's, three times as fast as Pillow's. Its cubic is a little less sharp:
-  on photographs the pixels differ by 0.6 of 255 on average.
+  OpenCV is three times as fast as Pillow. Its cubic filter is slightly less
+  sharp: on photographs, pixels differ by 0.6 of 255 on average.
 
   Args:
-    row: 0 or 1.
-    limit: of the shear, in pixels a pixel.
+    row: Row of the affine matrix: 0 (horizontal) or 1 (vertical).
+    limit: Largest shear, in pixels per pixel.
   """
 
   def transform(
     image: Image.Image, strength: float, rng: np.random.Generator
   ) -> Image.Image:
     shear = _either_sign(limit * strength, rng)
-    # From the place in the result to that in the image. Pillow counts from
-    # the corner of a pixel, OpenCV from its centre.
+    # The matrix maps positions in the result to positions in the image. Pillow
+    # measures from the corner of a pixel, OpenCV from its centre.
     matrix = np.eye(2, 3)
     matrix[row, 1 - row], matrix[row, 2] = shear, shear / 2
     pixels = cv2.warpAffine(
@@ -139,13 +139,13 @@ def _sheared(row: int, limit: float) -> Transform:
 def _sharpness(
   image: Image.Image, strength: float, rng: np.random.Generator
 ) -> Image.Image:
-  """Does what `ImageEnhance.Sharpness` does, to 1 of 255, five times faster."""
+  """Equals `ImageEnhance.Sharpness` within 1 of 255; five times faster."""
   factor = 1 + _either_sign(0.9 * strength, rng)
   pixels = np.asarray(image)
   smooth = cv2.filter2D(pixels, -1, SMOOTH)
-  # Pillow leaves the border as it is.
+  # Pillow leaves the border unchanged.
   smooth[[0, -1]], smooth[:, [0, -1]] = pixels[[0, -1]], pixels[:, [0, -1]]
-  # OpenCV rounds to the nearest, Pillow down.
+  # OpenCV rounds to the nearest integer, Pillow rounds down.
   blended = cv2.addWeighted(pixels, factor, smooth, 1 - factor, -0.499)
   return Image.fromarray(blended)
 
@@ -153,7 +153,7 @@ def _sharpness(
 def _rotate(
   image: Image.Image, strength: float, rng: np.random.Generator
 ) -> Image.Image:
-  del rng  # counter-clockwise alone, as in the package
+  del rng  # only counter-clockwise, as in the package
   return image.rotate(30 * strength, fillcolor=GREY)
 
 

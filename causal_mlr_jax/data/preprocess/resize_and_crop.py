@@ -1,4 +1,4 @@
-"""What the preprocessing ops share: their type, resizing and cropping."""
+"""Types and functions that preprocessing ops share: resizing and cropping."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 
-# From a uint8 image [H, W, 3] and the example's generator to such an image;
-# the first op of a string takes the encoded bytes.
+# Maps a uint8 image [H, W, 3] and the example's generator to such an image; the
+# first op of a string takes the encoded bytes.
 Op = Callable[[Any, np.random.Generator], np.ndarray]
 Factory = Callable[..., Op]
-# From a uint8 image [H, W, 3], a height and a width to an image of that size.
+# Maps a uint8 image [H, W, 3], a height and a width to an image of that size.
 Resize = Callable[[np.ndarray, int, int], np.ndarray]
-# Bytes of an image up to which a thread keeps the memory.
+# Largest image, in bytes, whose memory a thread keeps for reuse.
 _KEPT = 1 << 24
-# Scales so near to 1 that smoothing would change next to nothing.
+# Up to this scale, smoothing would hardly change the image.
 SHARP = 1.05
-# Scales beyond which Pillow is as fast: the filter grows with the scale.
+# Beyond this scale, Pillow is as fast, since the filter grows with the scale.
 STRONG = 6
 
-# The threads of the pipeline keep all cores busy; more of them would wait.
+# The threads of the pipeline keep all cores busy, so OpenCV must add no more.
 cv2.setNumThreads(1)
 
 
@@ -34,10 +34,10 @@ class Box(NamedTuple):
   """A window of an image, in its pixels.
 
   Attributes:
-    top: first row.
-    left: first column.
-    height: of the window.
-    width: of the window.
+    top: First row.
+    left: First column.
+    height: Height of the window.
+    width: Width of the window.
   """
 
   top: float
@@ -55,16 +55,16 @@ _kept = _Kept()
 
 
 def scratch(use: str, height: int, width: int) -> np.ndarray:
-  """Returns an array uint8 [height, width, 3] with whatever it held before.
+  """Returns an uninitialised array, uint8 [height, width, 3].
 
-  It is the thread's own and valid until the thread asks for the same use
-  again. Fresh memory has to be mapped page by page, which takes longer than
-  the ops that write to it.
+  The memory belongs to the thread and is valid until the thread requests the
+  same use again. Fresh memory must be mapped page by page, which takes longer
+  than the ops that write to it.
 
   Args:
-    use: the purpose; other purposes get other memory.
-    height: of the image.
-    width: of the image.
+    use: Name of the purpose; each purpose has separate memory.
+    height: Height of the image, in pixels.
+    width: Width of the image, in pixels.
   """
   size = height * width * 3
   array = _kept.arrays.get(use)
@@ -76,7 +76,7 @@ def scratch(use: str, height: int, width: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-  """Returns uint8 [height, width, 3], bilinear, antialiased."""
+  """Resizes to uint8 [height, width, 3], bilinear, antialiased."""
   if image.shape[:2] == (height, width):
     return image
   size = (width, height)
@@ -86,7 +86,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
-  """Returns uint8 [height, width, 3], nearly like `resized`, and faster."""
+  """Resizes to uint8 [height, width, 3]; close to `resized`, but faster."""
   if image.shape[:2] == (height, width):
     return image
   return sampled(image, Box(0, 0, *image.shape[:2]), height, width)
@@ -95,17 +95,17 @@ def resampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def cropped(
   image: np.ndarray, top: int, left: int, height: int, width: int
 ) -> np.ndarray:
-  """Returns a window uint8 [height, width, 3] of an image.
+  """Returns a window of an image, uint8 [height, width, 3].
 
   Args:
     image: uint8 [H, W, 3].
-    top: first row, at least 0.
-    left: first column, at least 0.
-    height: of the window, in pixels.
-    width: of the window, in pixels.
+    top: First row, at least 0.
+    left: First column, at least 0.
+    height: Height of the window, in pixels.
+    width: Width of the window, in pixels.
 
   Raises:
-    UserError: the window is larger than the image.
+    UserError: The window is larger than the image.
   """
   if image.shape[0] < height or image.shape[1] < width:
     wanted = f"{height}" if height == width else f"{height} x {width}"
@@ -120,17 +120,17 @@ def cropped(
 def random_place(
   image: np.ndarray, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Returns a window uint8 [size, size, 3] at a uniformly random place.
+  """Returns a window at a uniformly random place, uint8 [size, size, 3].
 
   Args:
     image: uint8 [H, W, 3].
-    size: of the window, in pixels.
-    rng: for the place.
+    size: Side of the window, in pixels.
+    rng: Random generator for the place.
 
   Raises:
-    UserError: the window is larger than the image.
+    UserError: The window is larger than the image.
   """
-  # An image that is too small draws from one place and fails in `cropped`.
+  # For an image that is too small, place 0 is drawn and `cropped` raises.
   rows, columns = (max(n - size + 1, 1) for n in image.shape[:2])
   top, left = int(rng.integers(rows)), int(rng.integers(columns))
   return cropped(image, top, left, size, size)
@@ -143,21 +143,22 @@ def sampled(
   width: int,
   mirrored: bool = False,
 ) -> np.ndarray:
-  """Returns a window, resized, uint8 [height, width, 3]; fast.
+  """Crops and resizes a window quickly; returns uint8 [height, width, 3].
 
-  Bilinear and antialiased like `cropped` and `resized`, and equal to them
-  within 0.6 of 255 on average (photographs to 224 pixels): instead of one
-  wide triangle it takes a narrow filter of the same variance, then linear
-  interpolation, for which OpenCV has vector instructions.
+  The result is bilinear and antialiased, like `cropped` followed by `resized`,
+  and differs from it by 0.6 of 255 on average (photographs to 224 pixels).
+  Instead of one wide triangle filter, it applies a narrow filter that gives the
+  same variance together with linear interpolation, for which OpenCV has vector
+  instructions.
 
   Args:
     image: uint8 [H, W, 3].
-    box: the window; its bounds may lie between pixels.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
-    mirrored: left to right.
+    box: Window; its bounds may lie between pixels.
+    height: Height of the result, in pixels.
+    width: Width of the result, in pixels.
+    mirrored: Whether to mirror the result left to right.
   """
-  # Between pixels, the neighbours outside have a part in the border.
+  # With bounds between pixels, neighbours outside contribute to the border.
   whole = not any(side % 1 for side in box)
   room = 0 if whole else 2
   top, left = (max(int(side) - room, 0) for side in (box.top, box.left))
@@ -174,7 +175,7 @@ def sampled(
   if whole:
     found = cv2.resize(image, (width, height), dst=found)
   else:
-    # From the centre of a pixel of the result to the place it is taken from.
+    # Maps the centre of a pixel of the result to its source position.
     place = [
       [across, 0, box.left - left + (across - 1) / 2],
       [0, down, box.top - top + (down - 1) / 2],
@@ -196,7 +197,7 @@ def _by_pillow(
   edges = (
     box.left,
     box.top,
-    min(box.left + box.width, image.shape[1]),  # rounding may lie beyond
+    min(box.left + box.width, image.shape[1]),  # rounding may exceed the edge
     min(box.top + box.height, image.shape[0]),
   )
   size, sampling = (width, height), Image.Resampling.BILINEAR
@@ -217,16 +218,17 @@ def _smoothed(image: np.ndarray, down: float, across: float) -> np.ndarray:
 
 
 def _blur(scale: float) -> tuple[int, float]:
-  """Returns the width and deviation of a blur before linear interpolation.
+  """Returns the width and deviation of the blur before linear interpolation.
 
-  It makes the triangle of the interpolation `scale` times as wide: variances
-  add up, and that of a triangle of half the width s is s^2 / 6.
+  Blur and interpolation together have the variance of a triangle that is
+  `scale` times as wide: variances add up, and a triangle of half-width s has
+  s^2 / 6.
   """
   if scale <= SHARP:
     return 1, 1.0
   variance = (scale**2 - 1) / 6
   if scale > 2:
     return 2 * math.ceil(2 * variance**0.5) + 1, variance**0.5
-  # The deviation that gives three weights (v / 2, 1 - v, v / 2).
+  # The deviation for which the three weights are (v / 2, 1 - v, v / 2).
   side_to_centre = variance / 2 / (1 - variance)
   return 3, (-0.5 / math.log(side_to_centre)) ** 0.5

@@ -160,7 +160,7 @@ def test_all_missing_files_are_named_at_once(tmp_path):
     "manual_dir",
   ):
     assert part in message
-  fails(tmp_path / "nowhere", "is no folder")
+  fails(tmp_path / "nowhere", "is not a folder")
 
 
 def test_lists_of_two_folders_do_not_make_one(root):
@@ -199,7 +199,9 @@ def test_a_table_cut_short(root):
   table = root / "Anno_coarse/list_attr_img.txt"
   lines = table.read_text().split("\n")
   table.write_text("\n".join(lines[:-4]) + "\n")
-  fails(root, "says 24 images, 21 lines follow; was it copied as a whole?")
+  fails(
+    root, "says 24 images, but 21 lines follow; was the file copied completely?"
+  )
   table.write_text("image_name\n")
   fails(root, "got 'image_name', expected the number of images")
 
@@ -211,11 +213,11 @@ def test_damaged_lists(root):
   replace(names, "3\n", "9\n")
   fails(
     root,
-    "'bell' stands there more than once",
+    "'bell' appears more than once",
     "list_attr_cloth.txt:3: 'a-line",
   )
   names.write_text(text.rsplit("\n", 2)[0])
-  fails(root, "got '6' and then 5 lines after a header")
+  fails(root, "got '6', but 5 lines follow the header")
   names.write_bytes(b"\xff\xfe6")
   fails(root, "is not UTF-8")
 
@@ -226,7 +228,7 @@ def test_damaged_partitions(root):
   partition.write_text(text.replace(" val", " dev", 1))
   fails(root, "list_eval_partition.txt:17: ", "train, val or test")
   partition.write_text(text.replace("img_00000003", "img_00000004"))
-  fails(root, "img_00000004.jpg stands there twice")
+  fails(root, "img_00000004.jpg appears twice")
   partition.write_text(text.replace("img_00000003", "img_00000099"))
   fails(
     root,
@@ -234,7 +236,7 @@ def test_damaged_partitions(root):
     "img_00000099.jpg is not in list_attr_img.txt",
   )
   partition.write_text(text.replace(" val", " train"))
-  fails(root, "no image of validation")
+  fails(root, "no images in the split validation")
   partition.write_text(text.replace("img/Item_0/", "/etc/"))
   fails(root, "absolute path '/etc/")
 

@@ -113,9 +113,11 @@ def test_files_that_are_named(root):
   )
   check(read(root, annotations=named), ("ox", "cat", "dog", "elk"))
   check(read(root, annotations="labels.csv"))
-  message = fails(root, "no file that ends in .csv", annotations="label.csv")
+  message = fails(
+    root, "is not a file that ends in .csv", annotations="label.csv"
+  )
   assert "Found:\n  labels.csv" in message
-  fails(root, "'training' is no split", annotations="training=labels.csv")
+  fails(root, "'training' is not a split", annotations="training=labels.csv")
   fails(root, "leads out of the folder", annotations="../labels.csv")
 
 
@@ -178,7 +180,7 @@ def test_indices_that_may_be_flags(root):
   rows = [{"img_path": path, "gt_label": [0, 1]} for path in PATHS]
   content = {"metainfo": {"classes": ["a", "b"]}, "data_list": rows}
   write_json(root / "all.json", content)
-  fails(root, "may be indices as well as 0 or 1 for each of the 2 classes")
+  fails(root, "could be indices, or 0 or 1 for each of the 2 classes")
   rows[0]["gt_label"] = [1, 1]
   write_json(root / "all.json", content)
   items = [x for s in read(root).splits.values() for x in s]

@@ -75,13 +75,13 @@ def test_all_mistakes_of_a_csv_are_named(root):
     (7, "2 cells, expected 3"),
     (8, "an empty label in 'cat;;dog'"),
     (9, "split ''"),
-    (9, "pictures/6.png stands there twice, see it in labels.csv:8"),
-    (12, "Pictures/6.PNG stands there twice, see pictures/6.png in"),
+    (9, "pictures/6.png is a duplicate of the image in labels.csv:8"),
+    (12, "Pictures/6.PNG is a duplicate of pictures/6.png in"),
     (13, "empty path"),
-    (14, "pictures/9.png stands there twice, see it in labels.csv:11"),
+    (14, "pictures/9.png is a duplicate of the image in labels.csv:11"),
   ):
     assert f"labels.csv:{number}: {problem}" in message
-  assert "labels 'Cat' and 'cat' differ in case alone" in message
+  assert "labels 'Cat' and 'cat' differ only in case" in message
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_all_mistakes_of_a_csv_are_named(root):
     ("path;labels\n", ["no column 'path' among path;labels; columns are sep"]),
     ("path,split\n", ["neither a column 'labels' nor columns of 0 and 1"]),
     ("path,labels,size\n", ["unknown column 'size' beside 'labels'"]),
-    ("path,cat,cat\n", ["column 'cat' stands there twice"]),
+    ("path,cat,cat\n", ["column 'cat' appears twice"]),
     (
       "path,tags\npictures/1.png,a;b\npictures/2.png,c\n",
       ["csv:1: column 'tags' holds 'a;b' and no 0 or 1", "column 'labels'"],
@@ -101,13 +101,13 @@ def test_all_mistakes_of_a_csv_are_named(root):
       ["2 problem(s)", "csv:1: column 'by' holds 'Eve' and no 0 or 1"],
     ),
     ("path,,cat\n", ["a column without a name"]),
-    ("path,cat,dog\n", ["no image is named"]),
+    ("path,cat,dog\n", ["no images are listed"]),
     ("", ["is empty"]),
     ("path,a,b\npictures/1.png,1,\n", [":2: an empty cell in column 'b'"]),
     ("path,a,b\npictures/1.png,2,x\n", [":2: '2' in column 'a'", "'x' in col"]),
     ("path,a,b\npictures/1.png,1.0,0\n", ["'1.0' in column 'a', expected 0"]),
-    ('path,labels\n"pictures/1.png"x,a\n', [":2 is no line of CSV"]),
-    ('path,labels\n"pictures/1.png,a\n', ["is no line of CSV"]),
+    ('path,labels\n"pictures/1.png"x,a\n', [":2 is not valid CSV"]),
+    ('path,labels\n"pictures/1.png,a\n', ["is not valid CSV"]),
     ("path,labels\npictures/1.png,a\N{NO-BREAK SPACE}b\n", ["not printable"]),
     ("path,labels\npictures/1.png,a\n", ["1 label(s) ['a']: expected 2"]),
   ],
@@ -145,12 +145,15 @@ def test_splits_that_cannot_be(root):
 @pytest.mark.parametrize(
   ("change", "problem"),
   [
-    (lambda c: c.pop("categories"), "is of no known form"),
+    (lambda c: c.pop("categories"), "is not in a known format"),
     (lambda c: c["images"].append(3), "images[10]: 3, expected id (number or"),
     (lambda c: c["images"].append({"id": [1], "file_name": "a"}), "images[10]"),
-    (lambda c: c["images"].append(c["images"][0]), "id 0 stands there twice"),
+    (lambda c: c["images"].append(c["images"][0]), "id 0 appears twice"),
     (lambda c: c["images"][0].pop("file_name"), "file_name (text)"),
-    (lambda c: c["categories"].append({"id": 1, "name": "ox"}), "stands there"),
+    (
+      lambda c: c["categories"].append({"id": 1, "name": "ox"}),
+      "appears twice",
+    ),
     (lambda c: c["annotations"][0].update(image_id=99), "no image has the id"),
     (lambda c: c["annotations"][0].update(category_id=1), "no category has"),
     (lambda c: c["annotations"][0].update(category_id=True), "annotations[0]"),
@@ -166,7 +169,7 @@ def test_damaged_coco(root, change, problem):
 @pytest.mark.parametrize(
   ("change", "problem"),
   [
-    (lambda c: c.pop("metainfo"), "is of no known form"),
+    (lambda c: c.pop("metainfo"), "is not in a known format"),
     (lambda c: c["metainfo"].update(classes=["a", 2]), "classes must be names"),
     (
       lambda c: c["metainfo"].update(classes=["a", "b ", "b"]),
@@ -189,9 +192,9 @@ def test_damaged_mmpretrain(root, change, problem):
 
 def test_no_json(root):
   (root / "all.json").write_text('{"images": [')
-  fails(root, "all.json is no JSON: Expecting value: line 1 column 13")
+  fails(root, "all.json is not valid JSON: Expecting value: line 1 column 13")
   (root / "all.json").write_text("[" * 100_000)
-  fails(root, "all.json is no JSON")
+  fails(root, "all.json is not valid JSON")
   (root / "all.json").unlink()
   (root / "metadata.jsonl").write_text(
     '{"file_name": "pictures/1.png", "labels": ["a", "b"]}\n'
@@ -202,7 +205,7 @@ def test_no_json(root):
     root,
     "metadata.jsonl:2: absolute path",
     "metadata.jsonl:3: '{",
-    "metadata.jsonl:4: no JSON: Expecting",
+    "metadata.jsonl:4: not valid JSON: Expecting",
   )
 
 
@@ -213,7 +216,7 @@ def test_files_that_do_not_fit_each_other(root):
   content["categories"].reverse()
   write_json(root / "val.json", content)
   message = fails(root, "list different labels")
-  assert "val.json: images[0]: pictures/0.png stands there twice" in message
+  assert "val.json: images[0]: pictures/0.png is a duplicate" in message
   write_csv(root)
   (root / "labels.csv").rename(root / "half.csv")
   fails(root, "half.csv:2: has a split, and so", annotations="train=half.csv")

@@ -156,10 +156,10 @@ def test_other_concepts(tmp_path, values):
   official.write(tmp_path, values, concepts=names)
   fails(
     tmp_path,
-    "'unicorn' is none of the 81",
-    "'window' is not there",
-    "'zebra' is not there",
-    "stands there twice",
+    "'unicorn' is not one of the 81",
+    "'window' is missing",
+    "'zebra' is missing",
+    "a name appears twice",
   )
 
 
@@ -202,11 +202,11 @@ def test_damaged_lists(root):
   file.write_text("\n".join(lines))
   fails(
     root,
-    "TrainImagelist.txt:4: actor0/0002_train.jpg stands in line 3, too",
+    "TrainImagelist.txt:4: actor0/0002_train.jpg also appears in line 3",
     "TrainImagelist.txt:5: path '..\\\\etc\\\\passwd' leads out of the folder",
   )
   file.write_text("")
-  fails(root, "TrainImagelist.txt: names no image")
+  fails(root, "TrainImagelist.txt: lists no images")
 
 
 def test_an_image_that_is_in_no_list(tmp_path, values):
@@ -222,17 +222,20 @@ def test_an_image_that_is_in_no_list(tmp_path, values):
 @pytest.mark.parametrize(
   ("text", "problem"),
   [
-    ("filepath,label\n", "0 columns split_name or split, not one"),
-    ("filepath,label,label,split\n", "2 columns label or labels, not one"),
+    ("filepath,label\n", "0 columns split_name or split, expected one"),
+    ("filepath,label,label,split\n", "2 columns label or labels, expected one"),
     ("x,label,split\n/a.jpg,[],val\n", ":2: absolute path '/a.jpg'"),
     ("", "is empty"),
     ("filepath,label,split\na.jpg,\"['sky']\",test\n", ":2: split 'test'"),
-    ("filepath,label,split\na.jpg,\"['skies']\",val\n", ":2: 'skies' is none"),
+    (
+      "filepath,label,split\na.jpg,\"['skies']\",val\n",
+      ":2: 'skies' is not one",
+    ),
     ("filepath,label,split\na.jpg,['sky', 'sea'],val\n", ":2: 4 cells"),
-    ("filepath,label,split\na.jpg,\"['sky'\"x,val\n", ":2 is no line of CSV"),
+    ("filepath,label,split\na.jpg,\"['sky'\"x,val\n", ":2 is not valid CSV"),
     ("filepath,label,split\n/a.jpg,[],val\n", ":2: absolute path '/a.jpg'"),
-    ("filepath,label,split\na.jpg,[],val\na.jpg,[],val\n", ":3: a.jpg stands"),
-    ("filepath,label,split\na.jpg,[],val\n", "no image of train"),
+    ("filepath,label,split\na.jpg,[],val\na.jpg,[],val\n", ":3: a.jpg also"),
+    ("filepath,label,split\na.jpg,[],val\n", "no images in the split train"),
   ],
 )
 def test_damaged_csv(tmp_path, text, problem):

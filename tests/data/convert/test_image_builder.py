@@ -165,7 +165,7 @@ def test_a_folder_that_is_no_data_set_is_left_alone(files, tmp_path):
   builder = make(files, tmp_path / "data")
   mine = pathlib.Path(builder.data_dir) / "mine"
   mine.mkdir(parents=True)
-  with pytest.raises(UserError, match="is no prepared data set"):
+  with pytest.raises(UserError, match="is not a prepared data set"):
     dataset_lib.prepare(builder)
   assert mine.exists()
 

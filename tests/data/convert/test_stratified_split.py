@@ -80,5 +80,5 @@ def test_small_and_empty():
 
 @pytest.mark.parametrize("parts", [(0.7, 0.2), (1.0, 0.0), (1.2, -0.2), ()])
 def test_parts(parts):
-  with pytest.raises(UserError, match="with the sum 1"):
+  with pytest.raises(UserError, match="that sum to 1"):
     stratified_split.assign(np.ones((4, 2)), parts, 0)

@@ -158,7 +158,7 @@ def test_wrong_models_and_questions_are_refused():
     replaced(weights=cycle)
   with pytest.raises(UserError, match="sum to 1"):
     replaced(prior=(0.5, 0.6, 0.1))
-  with pytest.raises(UserError, match="one leak a scene"):
+  with pytest.raises(UserError, match="one leak per scene"):
     replaced(leaks={"dog": (0.5,)}, weights={})
   with pytest.raises(UserError, match=r"Did you mean 'dog'"):
     replaced(weights={("dogg", "cat"): 0.5})

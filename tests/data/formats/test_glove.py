@@ -41,9 +41,15 @@ def test_glove_file_that_is_missing_or_none(tmp_path):
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    ("table 1 2\ndining 1\n", r"line 2 \('dining'\) has 1 numbers, not 2"),
-    ("table 1 2\ndining 1 2 3\n", r"line 2 \('dining'\) has 3 numbers, not 2"),
-    ("table \ndining 1 2\n", r"line 1 \('table'\) has 0 numbers, not any"),
+    ("table 1 2\ndining 1\n", r"line 2 \('dining'\) has 1 numbers, expected 2"),
+    (
+      "table 1 2\ndining 1 2 3\n",
+      r"line 2 \('dining'\) has 3 numbers, expected 2",
+    ),
+    (
+      "table \ndining 1 2\n",
+      r"line 1 \('table'\) has 0 numbers, expected at least one",
+    ),
     ("table 1 two\ndining 1 2\n", "'two'"),
   ],
 )

@@ -329,7 +329,7 @@ def test_cutout_colours_and_places_differ():
     ("rand_augment(0)", "num_ops=0"),
     ("rand_augment(max_level=10)", "max_level from 1 to 9"),
     ("rand_augment(probability=2)", "probability from 0 to 1"),
-    ("cutout(-1)", "Leave 'cutout' out"),
+    ("cutout(-1)", "For no square, remove 'cutout'"),
   ],
 )
 def test_mistakes_are_named(text, words):
