@@ -11,10 +11,10 @@ def check_variant(variant: str) -> None:
   """Raises unless `variant` is 'corrected' or 'published'.
 
   Args:
-    variant: of a method's `Head`.
+    variant: Variant of a method's `Head`.
 
   Raises:
-    UserError: it is another.
+    UserError: The variant is unknown.
   """
   if variant not in (CORRECTED, PUBLISHED):
     raise unknown_name("method.variant", variant, (CORRECTED, PUBLISHED))

@@ -1,4 +1,4 @@
-"""Loss and scores of the methods that give one array of logits."""
+"""Loss and scores of the methods that return one array of logits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def loss(
   side: Side,
   criterion: Callable[[Array, Array], Array],
 ) -> tuple[Array, dict[str, Array]]:
-  """Returns the criterion's mean over the batch, and its parts by name.
+  """Returns the criterion's mean over the batch, and the loss terms by name.
 
   Args:
-    output: of the method.
-    batch: with `labels` [B, N].
-    side: not used.
-    criterion: loss of each example and label, from logits and labels [B, N].
+    output: The method's output.
+    batch: A batch with `labels` [B, N].
+    side: Not used.
+    criterion: Loss of each example and label, from logits and labels [B, N].
   """
   del side
   value = criterion(output.logits, batch["labels"]).mean()
