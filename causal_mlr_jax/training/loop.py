@@ -82,8 +82,7 @@ def fit(
   Args:
     step_fn: The mapped step; its state argument is donated.
     state: The state, replicated: initial or restored.
-    iterator: Iterator over this process's part of the training batches, at the
-      same step as `state`.
+    iterator: This process's training batches, at the same step as `state`.
     side: The method's side inputs, replicated.
     mesh: The device mesh, from `parallel.make_mesh`.
     plan: A plan from `make_plan`.
