@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs, then runs the test suite (the fast tests; all of them with -m '').
+# Installs, then runs the fast tests, or all tests with -m ''.
 #   launch/test.sh [arguments of pytest]
 . "$(dirname "$0")/setup.sh" requirements-dev.txt
 exec "$python" -m pytest "$@"
