@@ -62,9 +62,9 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 AHEAD = 4
 STEP_TO_BATCH = 1.2
 
-_WORKERS = flags.DEFINE_integer("workers", 2, "threads or processes of each")
-_ROUNDS = flags.DEFINE_integer("rounds", 15, "of all pipelines in turn")
-_BATCHES = flags.DEFINE_integer("batches", 20, "timed in a round")
+_WORKERS = flags.DEFINE_integer("workers", 2, "workers of each pipeline")
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "rounds of all pipelines in turn")
+_BATCHES = flags.DEFINE_integer("batches", 20, "batches timed in each round")
 
 Batches = Iterator[Any]
 Submit = Callable[[int], concurrent.futures.Future]

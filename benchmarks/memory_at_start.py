@@ -35,7 +35,7 @@ from causal_mlr_jax.training import loop
 from causal_mlr_jax.training.metrics_writer import Writer
 from configs import choices, context_emoji
 
-_WORKDIR = flags.DEFINE_string("workdir", "", "of the part; for this script")
+_WORKDIR = flags.DEFINE_string("workdir", "", "workdir; set by the script")
 PHASES = ("start", "resume")
 
 

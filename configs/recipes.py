@@ -31,7 +31,7 @@ RANDOM_CHOICE = (
 
 
 def apply(config: ml_collections.ConfigDict) -> None:
-  """Puts the published recipe of `config.method` into a configuration.
+  """Applies the published recipe of `config.method` to a configuration.
 
   Args:
     config: Configuration from `common.get_config`; the data set and the

@@ -66,7 +66,7 @@ def kmeans(
 
   Args:
     features: A global array [M, C] sharded over `data`, or this process's
-      rows on the host (as many on every process).
+      rows on the host (the same number on every process).
     mesh: The device mesh, from `core.parallel.make_mesh`.
     num_clusters: Number of clusters K.
     key: Random key; it decides only the initial centres.

@@ -104,7 +104,7 @@ class Head(nn.Module):
 
 
 class Weights(nn.Module):
-  """The kernel and bias of a linear map, to be multiplied with another map's.
+  """The kernel and bias of a linear map that is merged with another one.
 
   The bias exists only for the published weights: it adds the same value to the
   scores of all positions, which softmax ignores, so it is not trained.

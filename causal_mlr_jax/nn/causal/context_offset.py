@@ -1,4 +1,4 @@
-"""What the confounders in an image alone say about its labels.
+"""The part of an image's logits that its confounders alone explain.
 
 The backdoor adjustment fits P(Y | X, c) with the confounders c that are in the
 image, and then averages it over P(c). With an additive logit,
@@ -7,8 +7,8 @@ image, and then averages it over P(c). With an additive logit,
 
 h captures what the context alone explains, and f only what the objects add to
 it. Σ_k P(c_k) h_j(c_k) is a constant for each label, which is set to 0.
-h is fitted with its own loss. If one loss trained f and h together, both would
-explain part of what either could, and f would keep some of the context.
+h is fitted with its own loss. With one loss for both, f and h would share what
+either of them can explain, and f would keep some of the context.
 """
 
 from __future__ import annotations

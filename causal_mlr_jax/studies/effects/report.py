@@ -33,8 +33,8 @@ COLUMNS = {
   "rank": "spearman",
 }
 CAPTION = (
-  "edges against pairs without effect; *: against the biased pairs alone;\n"
-  "direction: edges that exceed their reverse; rank: correlation with the truth"
+  "edges against pairs without effect; *: against only the biased pairs;\n"
+  "direction: edges stronger than their reverse; rank: correlation with the truth"
 )
 MEASURES = {
   "scene_drop": "score lost over a foreign scene",
