@@ -55,7 +55,7 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
 
   Raises:
     UserError: The kind, prior, choice of data or backbone is unknown, a number
-      is invalid, or label prototypes are asked of images without labels.
+      is invalid, or label prototypes are requested for images without labels.
   """
   if config.kind not in kinds.KINDS:
     raise unknown_name("confounders.kind", config.kind, kinds.KINDS)

@@ -1,4 +1,4 @@
-"""The images that confounders are made from: training images, test ones, both.
+"""Selects the images that confounders are made from: training, test or both.
 
 No label of a test image is read: the model adapts to these images but does not
 learn from their labels. This is still a transductive use of the test set.

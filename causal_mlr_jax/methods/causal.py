@@ -9,10 +9,10 @@ their predictions are fused.
 
 The paper does not say which layers are between the attention and fc2. The
 literal formula is `intervention='linear'`. There the sum over confounders
-reduces to the logit at their mean, which is zero because the centres are
-centred by P(c), so it has no effect. (With the image's own weights in training,
-`adjustment='posterior'`, or with learned centres, the mean is not zero.) See
-`nn/causal/confounder_expectation.py`.
+reduces to the logit at their mean. This mean is zero because the centres are
+centred by P(c), so the sum has no effect. (With the image's own weights in
+training, `adjustment='posterior'`, or with learned centres, the mean is not
+zero.) See `nn/causal/confounder_expectation.py`.
 
 Nor does the paper say whether an image is trained with its own confounders.
 With `adjustment='offset'`, our default, it is, in every form; in `linear` this

@@ -34,7 +34,7 @@ COLUMNS = {
 }
 CAPTION = (
   "edges against pairs without effect; *: against only the biased pairs;\n"
-  "direction: edges stronger than their reverse; rank: correlation with the truth"
+  "direction: edges above their reverse; rank: correlation with the truth"
 )
 MEASURES = {
   "scene_drop": "score lost over a foreign scene",
