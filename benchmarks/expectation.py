@@ -1,16 +1,16 @@
-"""Times the causal expectation: 80 confounders against one, and against vmap.
+"""Times the causal expectation against one confounder, and against vmap.
 
-The head of the paper's COCO-Stuff setting: B=8 images, N=171 labels, D=512,
-K=80 confounders, `post_norm`. Three programs in one process: the closed form
-at K=80, the closed form at K=1 and the definition by `jax.vmap` at K=80; each
-forward and as a training step (loss, gradient, SGD update of the head's
-parameters). Their calls are interleaved and the medians compared.
+The head is that of the paper's COCO-Stuff setting: B=8 images, N=171 labels,
+D=512, K=80 confounders, `post_norm`. Three programs run in one process: the
+closed form at K=80, the closed form at K=1, and the definition by `jax.vmap` at
+K=80; each as a forward pass and as a training step (loss, gradient, SGD update
+of the head's parameters). Calls are interleaved, and medians are compared.
 
   python -m benchmarks.expectation
 
-Prints one JSON line: `ratio_k80_to_k1` and `speedup_over_vmapped` (of the
-training step; `*_forward` of the forward pass) and `max_abs_err` between the
-logits of the closed form and of the definition.
+Prints one JSON line: `ratio_k80_to_k1` and `speedup_over_vmapped` for the
+training step, the same with `_forward` for the forward pass, and `max_abs_err`
+between the logits of the closed form and of the definition.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_programs(
 def median_seconds(
   programs: dict[str, Callable[[], Tree]], repeats: int
 ) -> dict[str, float]:
-  """Returns each program's median time, their calls interleaved."""
+  """Returns the median time of each program, with interleaved calls."""
   for program in programs.values():
     jax.block_until_ready(program())
   times: dict[str, list[float]] = {name: [] for name in programs}

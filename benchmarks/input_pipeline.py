@@ -1,19 +1,20 @@
-"""Times the input pipeline on photographs, against one in PyTorch's style.
+"""Compares the speed of the input pipeline with one in PyTorch's style.
 
-The preprocessing 'decode|random_resized_crop(S)|flip_lr' at S = 224 and 448
-of JPEG photographs of 640 x 480, the size of those of COCO, from memory.
-Ours is `pipeline.train_batches`. The other decodes whole images with Pillow,
-crops, resizes, mirrors, makes floats, normalises them and stacks them to
-batches, op by op like torchvision; a worker makes a batch, in a pool of
-threads and in a pool of processes with shared memory that is allocated once.
-All have the same number of workers and take turns in short rounds; a ratio is
-the median over the rounds of ours to the pool that is faster in the median.
+Both apply 'decode|random_resized_crop(S)|flip_lr' with S = 224 and 448 to JPEG
+photographs of 640 x 480, the typical size in COCO, from memory. Ours is
+`pipeline.train_batches`. The other decodes whole images with Pillow, crops,
+resizes, mirrors, converts to float, normalises and stacks them to batches, one
+op at a time like torchvision. Each of its workers makes one batch, in a pool of
+threads, or in a pool of processes with shared memory that is allocated once.
+All pipelines have the same number of workers and take turns in short rounds. A
+ratio is the median over the rounds of our rate divided by that of the pool with
+the better median.
 
   python -m benchmarks.input_pipeline
 
-Prints one JSON line: `ratio_224`, `ratio_448`, images per second, and for
-each size `wait_share`: the part of the time that a training step which takes
-1.2 times as long as a batch waits for data.
+Prints one JSON line: `ratio_224`, `ratio_448`, images per second, and for each
+size `wait_share`, the fraction of time spent waiting for data if a training
+step takes 1.2 times as long as making a batch.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from causal_mlr_jax.data.read_options import Reading
 
 SIZES = (224, 448)
 WIDTH, HEIGHT, QUALITY = 640, 480, 90
-# The number of images matters: shuffling a few hundred takes longer.
+# The size of COCO's training set; it matters for the time of shuffling.
 RECORDS, LABELS, BATCH = 82_081, 80, 16
 PHOTOS = (
   ("skimage", "data/astronaut.png"),
@@ -57,13 +58,13 @@ PHOTOS = (
 )
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
 STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
-# Batches under way; as many are taken before the clock starts.
+# Number of batches in progress; as many are discarded before timing starts.
 AHEAD = 4
 STEP_TO_BATCH = 1.2
 
-_WORKERS = flags.DEFINE_integer("workers", 2, "threads or processes of each")
-_ROUNDS = flags.DEFINE_integer("rounds", 15, "of all pipelines in turn")
-_BATCHES = flags.DEFINE_integer("batches", 20, "timed in a round")
+_WORKERS = flags.DEFINE_integer("workers", 2, "workers of each pipeline")
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "rounds of all pipelines in turn")
+_BATCHES = flags.DEFINE_integer("batches", 20, "batches timed in each round")
 
 Batches = Iterator[Any]
 Submit = Callable[[int], concurrent.futures.Future]
@@ -86,7 +87,7 @@ class InMemory(Sequence):
   """A data set as large as COCO's that repeats the photographs."""
 
   def __init__(self, threads: int):
-    """Makes a data set that is read by so many threads."""
+    """Makes a data set that is read by the given number of threads."""
     self.reading = Reading(threads)
 
   def __len__(self):
@@ -98,7 +99,7 @@ class InMemory(Sequence):
     return {"image": photos[index % len(photos)], "labels": labels}
 
   def source(self, split: str) -> InMemory:
-    """Returns the records; of any split the same."""
+    """Returns the records, which are the same for every split."""
     del split
     return self
 
@@ -122,7 +123,7 @@ def load(data: bytes, size: int, rng: np.random.Generator) -> np.ndarray:
   image = image.resize((size, size), Image.Resampling.BILINEAR)
   if rng.random() < 0.5:
     image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-  # The passes of ToTensor and Normalize, which copies what it is given.
+  # The same passes as ToTensor and Normalize, which copies its input.
   channels_first = np.ascontiguousarray(np.array(image).transpose(2, 0, 1))
   pixels = (channels_first.astype(np.float32) / 255).copy()
   pixels -= MEAN
@@ -133,7 +134,7 @@ def load(data: bytes, size: int, rng: np.random.Generator) -> np.ndarray:
 def random_box(
   width: int, height: int, rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-  """Returns the bounds of a random crop, by torchvision's rule."""
+  """Returns the bounds of a random crop by torchvision's rule."""
   for _ in range(10):
     area = rng.uniform(0.08, 1) * width * height
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -148,7 +149,7 @@ def random_box(
 
 
 def load_batch(size: int, number: int, out: np.ndarray | None) -> Any:
-  """Loads one batch float32 [B, 3, size, size], into `out` if it is given."""
+  """Loads one batch, float32 [B, 3, size, size], into `out` if it is given."""
   rng = np.random.default_rng(number)
   photos = photographs()
   chosen = rng.integers(0, len(photos), BATCH)
@@ -175,7 +176,7 @@ def process_pool(
   size: int, workers: int
 ) -> Iterator[concurrent.futures.Executor]:
   """Opens a pool that writes batches to shared memory."""
-  # One block more than are under way: for the batch that the caller has.
+  # One block more than there are batches in progress, for the caller's batch.
   memory = [
     shared_memory.SharedMemory(create=True, size=BATCH * 3 * size * size * 4)
     for _ in range(AHEAD + 1)
@@ -194,7 +195,7 @@ def process_pool(
 
 
 def from_pool(submit: Submit) -> Batches:
-  """Yields results in order, so many under way."""
+  """Yields results in order while `AHEAD` batches are in progress."""
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
   number = 0
   while True:
@@ -205,26 +206,26 @@ def from_pool(submit: Submit) -> Batches:
 
 
 def images_per_second(batches: Batches, count: int) -> float:
-  """Times `count` batches; leaves nothing at work for the next pipeline."""
-  # Those that were ready, and as many to get going.
+  """Times `count` batches; no work is left when the next pipeline starts."""
+  # Skip the batches that were ready, and as many again to reach a steady state.
   for _ in range(2 * AHEAD):
     next(batches)
   start = time.perf_counter()
   for _ in range(count):
     next(batches)
   seconds = time.perf_counter() - start
-  # As long as it takes, with room, to get as many ready again.
+  # Wait long enough for the same number of batches to be ready again.
   time.sleep(2 * seconds / count * AHEAD)
   return count * BATCH / seconds
 
 
 def wait_share(batches: Batches, step: float, count: int) -> float:
-  """Returns the share of its time that a loop of steps waits for data.
+  """Returns the fraction of its time that a loop of steps waits for data.
 
   Args:
-    batches: to take one from for each step.
-    step: seconds that a step takes, during which nothing is computed here.
-    count: of steps.
+    batches: Batches, of which each step takes one.
+    step: Seconds that a step takes; nothing is computed here in that time.
+    count: Number of steps.
   """
   for _ in range(AHEAD):
     next(batches)
@@ -238,7 +239,7 @@ def wait_share(batches: Batches, step: float, count: int) -> float:
 
 
 def measure(size: int) -> dict[str, Any]:
-  """Returns what is printed for one size."""
+  """Returns the results to print for one size."""
   workers = _WORKERS.value
   mine = ours(size, workers)
   with (

@@ -1,17 +1,18 @@
-"""Measures the peak of memory where a run starts, and where it goes on.
+"""Measures the peak memory of a run that starts, and of one that resumes.
 
-Query2Label on a ResNet-50 (`configs/context_emoji.py:q2l` with the sizes of the
-paper), random images of 64 pixels in batches of 8: the state outweighs the
-activations. Two processes of the real program, one after the other on one
-workdir: the first starts and is asked to stop after a step, the second goes on
-and is asked to stop after another. Peaks are those of the whole process.
+The model is Query2Label on a ResNet-50 (`configs/context_emoji.py:q2l` with the
+sizes of the paper), on random images of 64 pixels in batches of 8, so that the
+state is larger than the activations. Two processes of the real program run one
+after the other in one workdir: the first starts and is asked to stop after one
+step, the second resumes and is asked to stop after another. Peaks are those of
+the whole process.
 
   python -m benchmarks.memory_at_start
 
-Prints one JSON line: bytes of the state; for `start` and `resume` the peak of
-the host's memory and of the device's (null where the backend does not count
-it), and both as multiples of the state. On a CPU the host holds the device's
-memory too, and compilation, which is the same in both.
+Prints one JSON line: the bytes of the state; for `start` and `resume` the peak
+memory of the host and of the device (null if the backend does not count it),
+and both as multiples of the state. On a CPU the host's peak includes the
+device's memory, and also compilation, which is the same in both.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from causal_mlr_jax.training import loop
 from causal_mlr_jax.training.metrics_writer import Writer
 from configs import choices, context_emoji
 
-_WORKDIR = flags.DEFINE_string("workdir", "", "of the part; for this script")
+_WORKDIR = flags.DEFINE_string("workdir", "", "workdir; set by the script")
 PHASES = ("start", "resume")
 
 
 def part(workdir: str) -> None:
-  """Runs the program for one step, and prints what it took."""
+  """Runs the program for one step and prints the memory it used."""
   config = context_emoji.get_config("q2l")
   config.method.update(choices.METHODS["q2l"])
   config.backbone.update(choices.BACKBONES["resnet"])
@@ -68,7 +69,7 @@ def part(workdir: str) -> None:
 
 
 def measure(workdir: str) -> dict[str, object]:
-  """Runs a part in a process of its own."""
+  """Runs a part in its own process and returns its results."""
   command = [sys.executable, "-m", "benchmarks.memory_at_start"]
   done = subprocess.run(
     [*command, f"--workdir={workdir}"], capture_output=True, check=True

@@ -1,17 +1,18 @@
-"""Times the training preprocessing of every recipe, against Pillow op by op.
+"""Compares the training preprocessing of every recipe with Pillow op by op.
 
-JPEG photographs of 640 x 480, from memory. Each recipe of `configs/recipes.py`
-as `configs/coco.py` has it; recipes with the same preprocessing are timed once.
-Two programs take turns in short rounds on one thread: ours, and the same ops by
-Pillow, one by one, as the published programs do them. Then ours in the training
-pipeline with one thread and with as many as there are cores.
+The images are JPEG photographs of 640 x 480, from memory. The recipes are those
+of `configs/recipes.py` as used in `configs/coco.py`; recipes with the same
+preprocessing are timed once. Two programs take turns in short rounds on one
+thread: ours, and the same ops by Pillow one at a time, as in published code.
+Then ours is timed in the training pipeline, with one thread and with one per
+core.
 
   python -m benchmarks.recipe_inputs
 
-Prints one JSON line. For each preprocessing: the methods that have it, images
-per second of one thread (`ours`, `pillow`; of its CPU time, medians over the
-rounds), their `ratio`, and `scaling`, the pipeline's rate with all threads over
-that with one.
+Prints one JSON line. For each preprocessing it has the methods that use it,
+images per second of CPU time of one thread (`ours`, `pillow`; medians over the
+rounds), their `ratio`, and `scaling`, the pipeline's rate with all threads
+divided by that with one.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ Program = Callable[[bytes, np.random.Generator], np.ndarray]
 
 
 def pillow(text: str) -> Program:
-  """Returns the ops of a preprocessing string, one by one, by Pillow."""
+  """Returns a program that applies a preprocessing string by Pillow's ops."""
   calls = [part.partition("(") for part in text.split("|")]
-  # "448)" is the whole of what stands behind "resize(".
+  # A string such as "448)" is the complete text after "resize(".
   ops = [
     _pillow_op(name, ast.literal_eval(f"[{rest[:-1]}]"))
     for name, _, rest in calls
@@ -78,7 +79,7 @@ def _pillow_op(name: str, args: list) -> Callable:
     return _pillow_rand_augment
   if name == "multi_scale_crop":
     return lambda image, rng: _pillow_multi_scale(image, args[0], rng)
-  # Crops and holes, which Pillow would copy no faster.
+  # Crops and holes, which Pillow would not copy faster.
   op = op_string.OPS[name](*args)
   return lambda image, rng: Image.fromarray(op(np.asarray(image), rng))
 
@@ -140,7 +141,7 @@ def pipeline_rate(text: str, threads: int) -> float:
     cast(Dataset, InMemory(threads)), "train", text, BATCH, 0
   )
   count = max(1, 4 * IMAGES // BATCH)
-  for _ in range(4 * threads):  # those that were ready
+  for _ in range(4 * threads):  # skip the batches that were ready
     next(batches)
   start = time.perf_counter()
   for _ in range(count):
@@ -175,7 +176,7 @@ def main(_: list[str]) -> None:
 
 
 def reference(text: str) -> Program:
-  """Returns the op-by-op program; random resized crops have their own."""
+  """Returns the op-by-op program; random resized crops have a separate one."""
   if "random_resized_crop" not in text:
     return pillow(text)
   from benchmarks.input_pipeline import load

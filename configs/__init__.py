@@ -1,1 +1,1 @@
-"""Configurations: `common.py` holds every key, one short file a job."""
+"""Configurations: `common.py` has every key; each job has one short file."""

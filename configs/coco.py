@@ -4,14 +4,13 @@ r"""COCO 2014, 80 labels, with ResNet-101: each method by its own recipe.
     --config.data.manual_dir=DIR --workdir=WORKDIR
 
 The argument after the colon is the method, `causal` by default, and after a
-comma the recipe (`published` or `common`, see `configs/coco_stuff.py`). The
-published optimisation, augmentation and resolution of each method, and what
-differs, are in `configs/recipes.py`, and its published score in the README.
-Nothing was run here: the images are not at hand.
+comma the recipe, `published` by default or `common` (`configs/coco_stuff.py`).
+Each method's published optimisation, augmentation and resolution, and our
+differences, are in `configs/recipes.py`; its published score is in the README.
+This configuration has not been run, because the images were not available.
 
-Training starts from torchvision's resnet101-63fe2227.pth, which is looked for
-in pretrained/, and is refused without it; README.md, "What training starts
-from".
+Training needs torchvision's resnet101-63fe2227.pth in pretrained/; see "What
+training starts from" in README.md.
 
 The files are from https://cocodataset.org/#download, unpacked in DIR:
 
@@ -20,11 +19,11 @@ The files are from https://cocodataset.org/#download, unpacked in DIR:
   annotations/instances_train2014.json    of annotations_trainval2014.zip
   annotations/instances_val2014.json      of the same
 
-The test split is the official val2014. The model is chosen on a twentieth of
-the training images; published programs train on all of them and choose on the
-test images (--config.data.train_split=train --config.data.validation_split=test
-does so). ML-GCN, ADD-GCN and TDRG leave out images without any label
-(--config.data.options.unlabelled=drop).
+The test split is the official val2014. The model is selected on a twentieth of
+the training images. Published code trains on all of them and selects the model
+on the test images, as --config.data.train_split=train
+--config.data.validation_split=test does. ML-GCN, ADD-GCN and TDRG leave out
+images without any label (--config.data.options.unlabelled=drop).
 """
 
 import ml_collections
@@ -37,7 +36,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `published_data.configuration`.
+    argument: The method and the recipe, as in `published_data.configuration`.
   """
   config = published_data.configuration(argument, coco, 101)
   published_data.choose_on_training_images(config)

@@ -5,8 +5,8 @@ r"""COCO-Stuff, 171 labels, with ResNet-50, as in the paper's main table.
 
 The argument after the colon is the method, `causal` by default, and after a
 comma the recipe: `published`, the method's own resolution and optimisation
-(`configs/recipes.py`), or `common`, one for all at 224 pixels. The paper,
-Exclusive / Co-occur / All mAP in %:
+(`configs/recipes.py`), or `common`, the same for all methods at 224 pixels.
+The paper's results, Exclusive / Co-occur / All mAP in %:
 
   q2l      23.5 / 67.1 / 57.2    tdrg           20.0 / 64.8 / 56.2
   add_gcn  20.6 / 64.8 / 55.2    ida            25.2 / 64.9 / 57.0
@@ -15,11 +15,11 @@ Exclusive / Co-occur / All mAP in %:
   c_tran   22.4 / 65.1 / 55.4    baseline       21.9 / 65.5 / 55.0
   ccd      23.8 / 65.3 / 55.9    causal         29.7 / 69.6 / 60.6
 
-Training starts from torchvision's resnet50-0676ba61.pth, which is looked for in
-pretrained/, and is refused without it; README.md, "What training starts from".
+Training needs torchvision's resnet50-0676ba61.pth in pretrained/; see "What
+training starts from" in README.md.
 
-Nothing was run here: the images are not at hand. The files are those of
-`configs/coco.py`, without its annotations, and from
+This configuration has not been run, because the images were not available. The
+files are those of `configs/coco.py`, without its annotations, and those of
 https://github.com/nightrome/cocostuff (stuffthingmaps_trainval2017.zip):
 
   train2014/COCO_train2014_*.jpg
@@ -42,7 +42,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `published_data.configuration`.
+    argument: The method and the recipe, as in `published_data.configuration`.
   """
   config = published_data.configuration(argument, coco_stuff, 50)
   published_data.choose_on_training_images(config)

@@ -1,19 +1,19 @@
-"""The embedded synthetic world, on a laptop, without a download.
+"""The embedded synthetic world, for a laptop, without a download.
 
   python -m causal_mlr_jax.main --config=configs/context_emoji.py
   python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
 
-The argument after the colon is the method, `causal` by default. Two to four
-minutes on two CPU cores, and one more the first time, for data and
-confounders.
+The argument after the colon is the method, `causal` by default. A run takes two
+to four minutes on two CPU cores, and one more the first time, to make the data
+and the confounders.
 """
 
 import ml_collections
 
 from configs import common
 
-# Sizes for 64-pixel images, a feature map of 8 x 8 x 64 and 32 labels; each
-# goes to the methods that have such a field.
+# Sizes for images of 64 pixels, a feature map of 8 x 8 x 64 and 32 labels; each
+# applies to the methods that have such a field.
 SIZES = {
   "embed_dim": 64,
   "hidden": 128,
@@ -22,15 +22,16 @@ SIZES = {
   "num_layers": 1,
   "num_encoder_layers": 0,
   "num_decoder_layers": 1,
-  "dropout": 0.0,  # so short a training underfits
+  "dropout": 0.0,  # such a short training underfits anyway
   "input_projection": True,
   "middle_stage": "stage2",  # of three
 }
-# Attention among the 256 positions of the middle map takes most of its time.
+# Attention among the 256 positions of TDRG's middle map takes most of its time.
 OTHER_SIZES = {"tdrg": {"embed_dim": 32, "hidden": 64, "num_heads": 1}}
 
-# The best by validation mAP on a seed of its own, see `--table=tuning`, of at
-# least three neighbours among 1.5e-3, 3e-3, 6e-3, 1e-2, 2e-2 and 4e-2.
+# The best rates by validation mAP, on a seed used only for this (see
+# `--table=tuning`), of at least three adjacent values among 1.5e-3, 3e-3, 6e-3,
+# 1e-2, 2e-2 and 4e-2.
 LEARNING_RATES = {
   "baseline": 0.01,
   "q2l": 0.003,
@@ -45,9 +46,9 @@ LEARNING_RATES = {
   "feature_split": 0.04,
   "causal": 0.003,
 }
-# Of the first training of three methods, whose network is a plain one.
+# For the first training of three methods, which trains a plain network.
 FIRST_LEARNING_RATE = 1e-2
-# Of all methods; those with a first training split them.
+# All methods have the same total; those with a first training divide it.
 EPOCHS, FIRST_EPOCHS = 24.0, 8.0
 TWO_STAGES = ("ccd", "cam_based", "feature_split")
 
@@ -56,7 +57,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `choices.METHODS`.
+    method: A key of `choices.METHODS`.
   """
   config = common.get_config(method, "resnet")
   for key, value in SIZES.items():
@@ -64,9 +65,9 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
       config.method[key] = value
   config.method.update(OTHER_SIZES.get(method, {}))
   if method == "causal":
-    # On validation better than post_norm on average of four seeds, see
-    # results/README.md. Its sum over confounders vanishes: they act through the
-    # offset of training alone, see methods/causal.py.
+    # Better than post_norm in validation mAP averaged over four seeds, see
+    # results/README.md. Its sum over confounders has no effect: they act only
+    # through the offset in training, see methods/causal.py.
     config.method.intervention = "linear"
   config.backbone.update(
     depth=18, stage_sizes=(1, 1, 1), width=16, stem="small"
@@ -76,10 +77,10 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
     preprocess_train="decode|random_crop(64, 4)|flip_lr",
     preprocess_evaluate="decode",
   )
-  # K of 10 and 20 were as good on validation, and better than 80: of so many
-  # some are objects, and the context must not explain those.
+  # K = 10 and 20 were equally good on validation, and better than 80: among 80
+  # some are objects, which the context must not explain.
   config.confounders.update(image_size=128, num=20)
-  # Read by confounders.data='target' and 'both' alone.
+  # Read only by confounders.data='target' and 'both'.
   config.confounders.target_splits = ("test_shifted",)
   config.train.update(
     batch_size=32,

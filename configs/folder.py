@@ -17,24 +17,24 @@ where images are JPEG or PNG, such as a labels.csv of
   street/1.jpg,car;person
   street/2.jpg,
 
-`causal_mlr_jax/data/builders/folder.py` says what each form is. Without a split
-in the file, 15 in 100 images are drawn for validation and as many for test. For
-Exclusive and Co-occur name labels and the context that they lean on:
+`causal_mlr_jax/data/builders/folder.py` describes each form. If the file has no
+splits, 15 % of the images are drawn for validation and 15 % for test. For the
+Exclusive and Co-occur metrics, name labels and the contexts that they lean on:
 --config.data.options.biased_pairs="('bicycle<-person',)".
 
-The settings are for some tens to some ten thousands of images: pre-trained
-weights, which come in a package, whose statistics are kept and which learn at a
-tenth of the head's rate, and small batches, so that few images still make for
-enough steps.
+The settings suit tens to tens of thousands of images. The pre-trained weights
+come in a package; their batch statistics are frozen, and they learn at a tenth
+of the head's rate. Batches are small, so that few images still give enough
+steps.
 
-`METHOD,light` is for a machine without a GPU: images of 128 pixels, half of the
-CPU time and two thirds of the memory with 60 photographs, a third of the time
-with many; small objects are lost first. 60 photographs take 2.5 minutes of CPU
-time for the audit and 3.7 for the training of `causal`, and 5 GiB; without
-`light`, 5.0 and 7.2 minutes, and 7 GiB. An image in the training set costs 0.12
-seconds of CPU time an epoch with `light`, and 0.4 without. Nothing here was
-tuned on any data set, so try other values of `train.learning_rate` and
-`train.epochs` first.
+`METHOD,light` is for a machine without a GPU. It uses images of 128 pixels, and
+needs half of the CPU time and two thirds of the memory with 60 photographs, or
+a third of the time with many; small objects are the first to be missed. With 60
+photographs, `light` takes 2.5 minutes of CPU time for the audit, 3.7 minutes
+for the training of `causal`, and 5 GiB; without `light` it is 5.0 and 7.2
+minutes, and 7 GiB. Each training image costs 0.12 seconds of CPU time per epoch
+with `light`, and 0.4 without. Nothing here was tuned on any data set, so first
+try other values of `train.learning_rate` and `train.epochs`.
 """
 
 import ml_collections
@@ -42,8 +42,8 @@ import ml_collections
 from causal_mlr_jax.data.builders import folder
 from configs import common, recipes
 
-# Of `light`, in pixels: of the images, and of their shorter side before they
-# are cropped to it.
+# With `light`, in pixels: the side of the images, and the shorter side that
+# they are resized to before cropping.
 SIZE, LARGER = 128, 146
 
 
@@ -51,7 +51,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: a key of `choices.METHODS`, and after a comma 'full' (the default)
+    argument: A key of `choices.METHODS`, and after a comma 'full' (the default)
       or 'light'.
   """
   method, _, size = argument.partition(",")
@@ -63,14 +63,14 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   config.data.options = ml_collections.ConfigDict(folder.OPTIONS)
   recipes.random_resized(config)
   config.train.update(
-    batch_size=16,  # 42 training images make 2 or 3 steps an epoch
+    batch_size=16,  # 42 training images make 2 or 3 steps per epoch
     epochs=20.0,
     learning_rate=3e-4,
     learning_rate_rules=recipes.SLOW_BACKBONE,
-    ema_decay=0.99,  # at 0.9997 a training so short would not show
+    ema_decay=0.99,  # 0.9997 is too slow for such a short training
   )
   config.evaluate.update(batch_size=16, every_epochs=2.0)
-  # Few, so that they are scenes: see `nn/context_offset.py`.
+  # Few, so that they are scenes: see `nn/causal/context_offset.py`.
   config.confounders.update(batch_size=16, num=20)
   if size == "light":
     config.data.update(

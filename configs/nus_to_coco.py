@@ -3,11 +3,11 @@ r"""From NUS-WIDE to COCO, on the labels that both have, with ResNet-101.
   python -m causal_mlr_jax.main --config=configs/nus_to_coco.py:METHOD \
     --config.data.manual_dir=DIR --config.transfer.manual_dir=DIR2
 
-Trained as `configs/nus_wide.py` says, on all labels; tested on the other data
-set's test images, on the labels of `data/shared_labels.py`. Where the files of
-both come from, and the layout on disk, are in `configs/coco.py` and
-`configs/nus_wide.py`. Which labels and images the paper took is not known.
-The paper, mAP in %: add_gcn 77.2, ml_gcn 77.2, ssgrl 76.1, c_tran 76.9, ccd
+The model is trained on all labels, as in `configs/nus_wide.py`, and tested on
+the test images of COCO for the labels in `data/shared_labels.py`. The sources
+of the files and their layout on disk are in `configs/coco.py` and
+`configs/nus_wide.py`. It is not known which labels and images the paper used.
+The paper's mAP in %: add_gcn 77.2, ml_gcn 77.2, ssgrl 76.1, c_tran 76.9, ccd
 78.3, q2l 78.6, ida 78.9, cam_based 77.8, feature_split 78.3, baseline 77.1,
 causal 80.2.
 """
@@ -22,7 +22,7 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: as of `published_data.configuration`.
+    argument: The method and the recipe, as in `published_data.configuration`.
   """
   config = nus_wide.get_config(argument)
   published_data.test_on(config, coco)

@@ -13,13 +13,13 @@ def configuration(
   """Returns the configuration of a published data set.
 
   Args:
-    argument: a key of `choices.METHODS`, and after a comma 'published' (the
+    argument: A key of `choices.METHODS`, and after a comma 'published' (the
       default), the method's own recipe, or 'common', one recipe for all.
-    builder: module of the data set.
-    depth: of the ResNet.
+    builder: The data set's module.
+    depth: Depth of the ResNet.
 
   Raises:
-    UserError: an unknown method or recipe.
+    UserError: An unknown method or recipe.
   """
   method, _, recipe = argument.partition(",")
   config = common.get_config(method, "resnet")

@@ -1,12 +1,12 @@
 """The published recipe of each method, at its own resolution.
 
-What differs from the published programs is said beside it. None of these was
-run here: the images of COCO are not at hand.
+Differences from the published code are noted in each recipe. None of them has
+been run, because the images of COCO were not available.
 
-All start from a ResNet that was trained on ImageNet: the published programs
-from torchvision's weights of their time, which torchvision now calls
-IMAGENET1K_V1, as the papers' "pre-trained on ImageNet". The paper does not say
-which weights it took; this is what those that it compares itself to have.
+All recipes start from a ResNet trained on ImageNet. The papers say "pre-trained
+on ImageNet"; their code used torchvision's weights of the time, which
+torchvision now calls IMAGENET1K_V1. The causal paper does not say which weights
+it used; these are the weights of the methods that it compares with.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,14 @@ RANDOM_CHOICE = (
 
 
 def apply(config: ml_collections.ConfigDict) -> None:
-  """Puts the published recipe of `config.method` into a configuration.
+  """Applies the published recipe of `config.method` to a configuration.
 
   Args:
-    config: from `common.get_config`; the data set and the backbone's depth
-      stay as they are.
+    config: Configuration from `common.get_config`; the data set and the
+      backbone's depth are not changed.
 
   Raises:
-    UserError: the method has no recipe.
+    UserError: The method has no recipe.
   """
   if config.method.name not in RECIPES:
     from causal_mlr_jax.core.lookup import unknown_name
@@ -50,14 +50,14 @@ def apply(config: ml_collections.ConfigDict) -> None:
 
 
 def resnet(config: ml_collections.ConfigDict, depth: int) -> None:
-  """Takes the ResNet of a depth, from ImageNet."""
+  """Sets the backbone to a ResNet of a depth, trained on ImageNet."""
   config.backbone.update(depth=depth, pretrained=IMAGENET)
 
 
 def squashed(
   config: ml_collections.ConfigDict, size: int, cutout: bool
 ) -> None:
-  """Images squashed to a square, RandAugment (Query2Label, CCD, IDA)."""
+  """Sets squashing to a square and RandAugment (Query2Label, CCD, IDA)."""
   ops = SQUASH.format(size=size)
   hole = f"|cutout({size // 2})" if cutout else ""
   config.data.preprocess_train = f"{ops}{hole}|rand_augment()"
@@ -67,20 +67,20 @@ def squashed(
 def multi_scale(
   config: ml_collections.ConfigDict, size: int, large: int
 ) -> None:
-  """Multi-scale crops and mirroring (ML-GCN, ADD-GCN, TDRG)."""
+  """Sets multi-scale crops and mirroring (ML-GCN, ADD-GCN, TDRG)."""
   config.data.preprocess_train = MULTI_SCALE.format(size=size, large=large)
   config.data.preprocess_evaluate = SQUASH.format(size=size)
 
 
 def random_choice(config: ml_collections.ConfigDict, mirrored: bool) -> None:
-  """A crop of a random size at 576 pixels (SSGRL, C-Tran)."""
+  """Sets crops of random size, resized to 576 pixels (SSGRL, C-Tran)."""
   flip = "|flip_lr" if mirrored else ""
   config.data.preprocess_train = RANDOM_CHOICE + flip
   config.data.preprocess_evaluate = "decode|resize(640)|central_crop(576)"
 
 
 def random_resized(config: ml_collections.ConfigDict) -> None:
-  """Random resized crops at 224 pixels (Singh et al. 2020)."""
+  """Sets random resized crops of 224 pixels (Singh et al. 2020)."""
   config.data.preprocess_train = "decode|random_resized_crop(224)|flip_lr"
   config.data.preprocess_evaluate = "decode|resize_small(256)|central_crop(224)"
 
@@ -88,14 +88,14 @@ def random_resized(config: ml_collections.ConfigDict) -> None:
 def one_cycle(
   config: ml_collections.ConfigDict, optimizer: str, weight_decay: float
 ) -> None:
-  """80 epochs of one cycle up to 1e-4, parameters averaged."""
+  """Sets 80 epochs of one cycle with the peak 1e-4, and averaged parameters."""
   config.train.update(
     optimizer=optimizer,
     batch_size=128,
     epochs=80.0,
     learning_rate=1e-4,
     schedule="one_cycle",
-    cycle_momentum=True,  # PyTorch's default, which nobody turned off
+    cycle_momentum=True,  # PyTorch's default, kept in all published code
     weight_decay=weight_decay,
     clip_norm=0.0,
     ema_decay=0.9997,
@@ -110,7 +110,7 @@ def sgd(
   batch_size: int,
   weight_decay: float = 1e-4,
 ) -> None:
-  """SGD with momentum, the rate divided by 10 at parts of the training."""
+  """Sets SGD with momentum; the rate is divided by 10 at each `step_at`."""
   config.train.update(
     optimizer="sgd",
     batch_size=batch_size,
@@ -127,13 +127,13 @@ def sgd(
 def asymmetric(
   config: ml_collections.ConfigDict, positive: float, negative: float
 ) -> None:
-  """The asymmetric loss of Query2Label's and CCD's programs."""
+  """Sets the asymmetric loss of Query2Label's and CCD's code."""
   config.loss = common.loss("asymmetric", scale=1000.0)
   config.loss.update(gamma_positive=positive, gamma_negative=negative, eps=1e-5)
 
 
 def q2l(config: ml_collections.ConfigDict) -> None:
-  """Query2Label; the released command trained without cutout."""
+  """Query2Label; the released command trains without cutout."""
   squashed(config, 448, cutout=False)
   one_cycle(config, "adamw", 1e-2)
   asymmetric(config, 0.0, 2.0)
@@ -143,19 +143,20 @@ def q2l(config: ml_collections.ConfigDict) -> None:
 
 
 def causal(config: ml_collections.ConfigDict) -> None:
-  """The causal paper leaves its recipe open: that of Query2Label, BCE.
+  """The causal method, with Query2Label's recipe and binary cross-entropy.
 
-  Its formula as it stands: 'offset' was chosen on the embedded world, and asks
-  for confounders so few that none of them is an object.
+  The paper does not give a recipe. The adjustment is that of its formula:
+  'offset' was chosen on the embedded world, and needs so few confounders that
+  none of them is an object.
   """
-  if "adjustment" in config.method:  # not in those of other methods
+  if "adjustment" in config.method:  # other methods do not have it
     config.method.adjustment = "prior"
   random_resized(config)
   one_cycle(config, "adamw", 1e-2)
 
 
 def baseline(config: ml_collections.ConfigDict) -> None:
-  """The plain network in IDA's program."""
+  """The plain classifier, as in IDA's code."""
   squashed(config, 448, cutout=True)
   one_cycle(config, "adam", 1e-4)
 
@@ -176,7 +177,7 @@ def ml_gcn(config: ml_collections.ConfigDict) -> None:
 
 
 def ssgrl(config: ml_collections.ConfigDict) -> None:
-  """SSGRL; published with the statistics of the last stage not frozen."""
+  """SSGRL; in the published code the last stage's statistics are not frozen."""
   random_choice(config, mirrored=False)
   config.train.update(
     optimizer="adam",
@@ -197,7 +198,7 @@ def ssgrl(config: ml_collections.ConfigDict) -> None:
 
 
 def c_tran(config: ml_collections.ConfigDict) -> None:
-  """C-Tran; published with the rate divided by 10 where the loss stalls."""
+  """C-Tran; the published code divides the rate by 10 when the loss stalls."""
   random_choice(config, mirrored=True)
   config.loss = common.loss("binary_cross_entropy", reduction="sum")
   config.train.update(
@@ -220,7 +221,7 @@ def tdrg(config: ml_collections.ConfigDict) -> None:
 
 
 def ccd(config: ml_collections.ConfigDict) -> None:
-  """CCD; the published first stage is the beginning of a cycle of 80 epochs."""
+  """CCD; the published first stage is the start of a cycle of 80 epochs."""
   squashed(config, 448, cutout=True)
   one_cycle(config, "adam", 1e-4)
   asymmetric(config, 1.0, 1.0)

@@ -3,7 +3,7 @@
 # then runs the program on all of them.
 #   launch/gpu.sh --config=configs/coco_stuff.py --workdir=DIR
 . "$(dirname "$0")/setup.sh" requirements.txt "jax[cuda12]"
-# With jax 0.11.2 XLA aborted on an H100: a failed check in its Triton fusion of
-# matrix products, while it compiled the evaluation. cuBLAS does them then.
+# With jax 0.11.2, XLA aborted on an H100 when compiling the evaluation, because
+# of a failed check in its Triton fusion of matrix products. This uses cuBLAS.
 export XLA_FLAGS="--xla_gpu_enable_triton_gemm=false ${XLA_FLAGS:-}"
 exec "$python" -m causal_mlr_jax.main "$@"

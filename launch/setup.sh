@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv and installs a requirements file.
+# Sourced by the other scripts: creates .venv and installs a requirements file.
 #   . launch/setup.sh requirements.txt ["jax[cuda12]"]
 # Leaves the shell in the repository's root with $python set.
 set -euo pipefail
@@ -29,7 +29,8 @@ if [ ! -x "$python" ]; then
   fi
 fi
 
-# Installed once for each state of the files; jax's variant comes first.
+# Installed once per state of the requirements files and arguments. The JAX
+# variant is installed in the same call, in the range of requirements.txt.
 stamp=.venv/.installed-$(cat requirements*.txt | cat - <(echo "$@") \
   | sha256sum | cut -c1-16)
 if [ ! -e "$stamp" ]; then

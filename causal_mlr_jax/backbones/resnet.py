@@ -1,7 +1,7 @@
-"""ResNet-18, 50 and 101, "v1.5": the stride is on the 3x3 convolution.
+"""ResNet-18, 50 and 101 ("v1.5": the 3x3 convolution has the stride).
 
 He et al., Deep Residual Learning for Image Recognition (arXiv:1512.03385);
-padding, batch normalisation and names follow the published PyTorch weights.
+padding, batch normalisation and names agree with the published PyTorch weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from causal_mlr_jax.nn.conv import Conv, max_pool
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
-# depth: block, blocks a stage
+# depth: kind of block, blocks per stage
 DEPTHS = {
   18: ("basic", (2, 2, 2, 2)),
   50: ("bottleneck", (3, 4, 6, 3)),
@@ -74,11 +74,11 @@ class Backbone(nn.Module):
   """A residual network without its classifier."""
 
   depth: int = 50  # 18, 50 or 101
-  stage_sizes: tuple[int, ...] | None = None  # blocks a stage; None: by depth
+  stage_sizes: tuple[int, ...] | None = None  # blocks per stage; None: by depth
   block: str | None = None  # "basic" or "bottleneck"; None: by depth
   width: int = 64  # channels of the stem and of the first stage's blocks
   stem: str = "imagenet"  # or "small", "tiny", for small images; see STEMS
-  frozen_batch_norm: bool = False  # running statistics only, nothing learned
+  frozen_batch_norm: bool = False  # use running statistics; nothing is learned
   axis_name: str | None = None  # axis to synchronise batch statistics over
   dtype: jnp.dtype = jnp.float32  # of the activations
 
@@ -87,15 +87,15 @@ class Backbone(nn.Module):
     """Computes the feature maps of normalised images.
 
     Args:
-      image: float images [B, H, W, 3], normalised.
-      train: take batch statistics, unless they are frozen.
+      image: Float images [B, H, W, 3], normalised.
+      train: Whether to use batch statistics, unless they are frozen.
 
     Returns:
       Maps `stage1` to `stageS` and `final` (the last stage), and the global
-      average of the last, float32.
+      average of `final`, float32.
 
     Raises:
-      UserError: a depth, block, stem or stage size that does not exist.
+      UserError: The depth, block, stem or a stage size is invalid.
     """
     kind, stage_sizes = self._layout()
     size, stride, pool = STEMS[self.stem]
@@ -120,7 +120,7 @@ class Backbone(nn.Module):
     return Features(maps, x.astype(jnp.float32).mean((1, 2)))
 
   def _layout(self) -> tuple[str, tuple[int, ...]]:
-    """Returns the kind of block and the number of blocks a stage."""
+    """Returns the kind of block and the number of blocks per stage."""
     if self.depth not in DEPTHS:
       raise unknown_name("ResNet depth", str(self.depth), map(str, DEPTHS))
     if self.stem not in STEMS:
@@ -133,7 +133,7 @@ class Backbone(nn.Module):
     if not stage_sizes or min(stage_sizes) < 1:
       raise UserError(
         f"ResNet stage_sizes = {stage_sizes}: expected one positive number of "
-        "blocks a stage, for example (3, 4, 6, 3)."
+        "blocks per stage, for example (3, 4, 6, 3)."
       )
     return kind, stage_sizes
 

@@ -1,4 +1,4 @@
-"""Builds confounders once, and remembers from what."""
+"""Builds confounders once, and records what they were made from."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ ARRAYS, PROVENANCE = "confounders.npz", "provenance.json"
 
 
 class Built(NamedTuple):
-  """Confounders as they lie on disk.
+  """Confounders as stored on disk.
 
   Attributes:
-    confounders: centres [K, C] and prior [K], numpy; those of clusters are
-      of the positions clustered, which may be a sample.
-    context_share: [examples, K], share of each confounder in all positions of
-      each example of the training split, whatever images the confounders were
-      made from.
-    provenance: what they were made from and how, JSON-able.
+    confounders: Centres [K, C] and prior [K], numpy arrays; for clusters, both
+      come from the clustered positions, which may be a sample.
+    context_share: Share of each confounder in all positions of each training
+      example, [examples, K], whatever images the confounders were made from.
+    provenance: What they were made from and how, JSON-serialisable.
   """
 
   confounders: Confounders
@@ -55,8 +54,8 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
   """Checks the section `confounders` before anything is computed.
 
   Raises:
-    UserError: an unknown kind, prior, choice of data or backbone, a wrong
-      number, or prototypes of labels from images without labels.
+    UserError: The kind, prior, choice of data or backbone is unknown, a number
+      is invalid, or label prototypes are requested for images without labels.
   """
   check_name("confounders.kind", config.kind, kinds.KINDS)
   check_name("confounders.prior", config.prior, kinds.PRIORS)
@@ -64,9 +63,8 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
   if config.kind == "label" and config.data != "source":
     raise UserError(
       f"confounders.kind='label' with confounders.data={config.data!r}: a "
-      "prototype of a label needs labels, and those of the images tested on "
-      "are not read. Use confounders.data='source', or another kind, such as "
-      "'kmeans'."
+      "prototype of a label needs labels, and those of the test images are not "
+      "read. Use confounders.data='source', or another kind, such as 'kmeans'."
     )
   for split in config.target_splits:
     parse_split(split)
@@ -81,21 +79,21 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
 def fingerprint_of(
   config: ml_collections.ConfigDict, images: Images, weights: str
 ) -> str:
-  """Returns the fingerprint of what the confounders are made from.
+  """Returns the fingerprint of everything that the confounders are made from.
 
   Args:
-    config: the section `confounders`.
-    images: that they may be made from.
-    weights: identifies the frozen network's weights.
+    config: The section `confounders`.
+    images: The images to choose from.
+    weights: Identifier of the frozen network's weights.
 
   Raises:
-    UserError: the network has no such layer.
+    UserError: The network has no such layer.
   """
-  # The prior is chosen on reading, the batch size changes nothing; which
-  # images, `images` knows.
+  # The prior is applied on reading, the batch size has no effect, and `images`
+  # identifies the images.
   left_out = ("prior", "batch_size", "data", "target_splits")
   section = {k: v for k, v in config.to_dict().items() if k not in left_out}
-  # Where a sample was kept, shares were once of the sample.
+  # If positions are sampled, earlier versions took the shares over the sample.
   shares_of = {"shares": "all positions"} if _is_sampled(config, images) else {}
   return fingerprint(
     confounders=section,
@@ -118,16 +116,16 @@ def build(
 ) -> None:
   """Computes features, fits the confounders and writes them.
 
-  The provenance is written last, as the sign that the rest is whole. Of
-  several processes the first one writes, to a disk that all share.
+  The provenance is written last, as the sign that the other file is complete.
+  The first process writes, to a disk that all processes share.
 
   Args:
-    config: the section `confounders`.
-    images: that they are made from.
-    backbone_variables: of the frozen network.
-    mesh: from `parallel.make_mesh`.
-    directory: where to write.
-    provenance: what is known of the sources, among it `fingerprint`.
+    config: The section `confounders`.
+    images: The images to choose from.
+    backbone_variables: Variables of the frozen network.
+    mesh: The device mesh, from `parallel.make_mesh`.
+    directory: Folder to write to.
+    provenance: What is known of the sources, including `fingerprint`.
   """
   chosen = images.chosen()
   network = _network(config, backbone_variables)
@@ -169,38 +167,38 @@ def _network(
 
 
 def _drawn(config: ml_collections.ConfigDict, size: int) -> tuple[int, int]:
-  """Returns how many positions of each map are drawn, and of how many.
+  """Returns the numbers of positions drawn from each map and in each map.
 
   Args:
-    config: the section `confounders`.
-    size: the number of images that share `max_positions`.
+    config: The section `confounders`.
+    size: Number of images that share `max_positions`.
   """
   of = map_size(_network(config, {}))
   return min(of, max(1, config.max_positions // size)), of
 
 
 def _is_sampled(config: ml_collections.ConfigDict, images: Images) -> bool:
-  """Says whether not all positions of the training images are kept."""
+  """Returns whether only a sample of the training images' positions is kept."""
   shared = images.train if images.data == "target" else images.chosen()
   drawn, of = _drawn(config, shared.size)
   return drawn < of
 
 
 def _taken_from(config: ml_collections.ConfigDict, size: int) -> dict[str, Any]:
-  """Returns, and says, what of the images was read, for the provenance.
+  """Returns which positions were read, for the provenance; reports sampling.
 
   Args:
-    config: the section `confounders`.
-    size: the number of images clustered.
+    config: The section `confounders`.
+    size: Number of clustered images.
   """
   drawn, of = _drawn(config, size)
   if config.kind == "label":
-    drawn = of  # by the means of the maps
+    drawn = of  # the means of the maps include all positions
   if drawn < of:
     progress.say(
       f"confounders: fitted to {drawn} of {of} positions of each image "
-      f"(confounders.max_positions = {config.max_positions:,} in all); the "
-      "shares in each training image are of all positions"
+      f"(confounders.max_positions = {config.max_positions:,} in total); the "
+      "shares in each training image use all positions"
     )
   return {
     "positions_per_image": drawn,
@@ -216,9 +214,9 @@ def _positions(
   preprocess: str,
   mesh: Mesh,
 ) -> Positions:
-  """Returns positions of a split, `max_positions` in all."""
+  """Returns positions of a split, at most `max_positions` in total."""
   drawn, of = _drawn(config, split.size)
-  # A prototype needs an image's mean alone: that of all its positions.
+  # A prototype needs only the mean of each image over all its positions.
   count = None if config.kind == "label" and drawn < of else drawn
   batches = pipeline.evaluation_batches(*split, preprocess, config.batch_size)
   return extract(network, batches, split.size, count, config.seed, mesh)
@@ -232,9 +230,9 @@ def _shares(
   centres: np.ndarray,
   mesh: Mesh,
 ) -> np.ndarray:
-  """Returns the training images' shares of all their positions [examples, K].
+  """Returns the shares over all positions of training images, [examples, K].
 
-  A second pass through the network is made where not all positions are kept.
+  If only a sample of positions is kept, the network is run a second time.
   """
   train, preprocess = images.train, images.preprocess
   if _is_sampled(config, images):
@@ -249,11 +247,11 @@ def _shares(
 
 
 def load(directory: pathlib.Path, prior: str) -> Built | None:
-  """Reads confounders, None where there are none.
+  """Reads confounders; returns None if there are none.
 
   Args:
-    directory: where `build` put them.
-    prior: 'share', the clusters' shares, or 'uniform'.
+    directory: Folder that `build` wrote to.
+    prior: 'share', the share of each confounder, or 'uniform'.
   """
   if not (directory / PROVENANCE).exists():
     return None
@@ -268,7 +266,7 @@ def load(directory: pathlib.Path, prior: str) -> Built | None:
 
 
 def copy(source: pathlib.Path, target: pathlib.Path) -> None:
-  """Copies confounders to another folder, the provenance last."""
+  """Copies confounders to another folder; the provenance is copied last."""
   for name in (ARRAYS, PROVENANCE):
     with atomic_files.replacing(target / name) as file:
       file.write((source / name).read_bytes())

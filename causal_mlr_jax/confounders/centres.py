@@ -1,13 +1,14 @@
 """The kinds of confounders of the paper's Table 6.
 
-Each kind turns features of positions into centres and a share:
+Each kind turns features of positions into centres and a share for each:
 
-  kmeans  K-means over the positions of a deep map; share of each cluster
+  kmeans  K-means over the positions of a deep map; share of positions in each
+          cluster
   early   the same over a map of an early layer
-  label   one prototype a label, the mean feature of the images that have it;
-          the label's share of all positives
-  random  vectors of a Gaussian with the features' mean and deviation by
-          channel; equal shares, since no image stands behind them
+  label   one prototype per label, the mean feature of the images that have it;
+          the label's share of all positive labels
+  random  vectors from a Gaussian with the features' mean and deviation per
+          channel; equal shares, since no images belong to them
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Fitted(NamedTuple):
   """Confounders before they are written.
 
   Attributes:
-    centres: float32 [K, C].
-    share: float32 [K], sums to 1.
-    notes: how they came about, JSON-able.
+    centres: Centres, float32 [K, C].
+    share: Share of each confounder, float32 [K]; sums to 1.
+    notes: How they were made, JSON-serialisable.
   """
 
   centres: np.ndarray
@@ -51,21 +52,21 @@ def fit(
   seed: int,
   mesh: Mesh,
 ) -> Fitted:
-  """Fits confounders of a kind to features.
+  """Fits confounders of one kind to features.
 
   Args:
-    kind: one of `KINDS`; 'early' differs from 'kmeans' in the map that
+    kind: One of `KINDS`; 'early' differs from 'kmeans' only in the map that
       `positions` come from.
-    positions: from `features.extract`.
-    num: K; 'label' takes the number of labels.
-    max_iterations: of Lloyd's algorithm.
-    tolerance: relative drop of inertia that ends it.
-    seed: of the initial centres or of the random vectors.
-    mesh: from `parallel.make_mesh`.
+    positions: Positions from `features.extract`.
+    num: Number of confounders K; for 'label', the number of labels.
+    max_iterations: Maximum number of iterations of Lloyd's algorithm.
+    tolerance: Relative decrease of the inertia below which the algorithm stops.
+    seed: Seed of the initial centres or of the random vectors.
+    mesh: The device mesh, from `parallel.make_mesh`.
 
   Raises:
-    UserError: a label without images for 'label', or more clusters than
-      distinct positions.
+    UserError: A label has no images for 'label', or there are more clusters
+      than distinct positions.
   """
   if kind in ("kmeans", "early"):
     return _kmeans(positions, num, max_iterations, tolerance, seed, mesh)
@@ -75,13 +76,15 @@ def fit(
 
 
 def context_share(positions: Positions, centres: np.ndarray) -> np.ndarray:
-  """Returns each example's share of the positions by centre, [E, K].
+  """Returns the share of each example's positions at each centre, [E, K].
 
-  For positions that are all there are; `features.shares` needs none at hand.
+  `positions` must hold all positions of the maps; `features.shares` computes
+  the same without holding them.
 
   Args:
-    positions: of this process's block of the examples, as the result is.
-    centres: [K, C].
+    positions: Positions of this process's block of the examples; the result is
+      for the same block.
+    centres: Centres [K, C].
   """
   examples, per_example, channels = positions.features.shape
   rows = positions.features.reshape(-1, channels)
@@ -108,8 +111,8 @@ def _kmeans(
       mesh,
       num,
       jax.random.key(seed),
-      # Blocks are in order, so that a row has the same number among all as in
-      # one process, and the same ones are drawn.
+      # Blocks are in order, so that every row has the same global number as in
+      # a single process, and the same rows are drawn.
       weights=np.repeat(positions.mask, positions.features.shape[1]),
       max_iterations=max_iterations,
       tolerance=tolerance,
@@ -135,7 +138,7 @@ def _label(positions: Positions) -> Fitted:
   if counts.min() == 0:
     missing = np.flatnonzero(counts == 0).tolist()
     raise UserError(
-      "confounders.kind='label' needs an image of every label; none has the "
+      "confounders.kind='label' needs an image of every label; no image has "
       f"label(s) number {missing}. Use another kind, such as 'kmeans'."
     )
   pooled = positions.features.mean(1)
@@ -157,7 +160,7 @@ def _random(positions: Positions, num: int, seed: int) -> Fitted:
 def _moments(positions: Positions) -> tuple[np.ndarray, np.ndarray]:
   """Returns mean [C] and deviation [C] of the positions of all processes."""
   own = int(positions.mask.sum())
-  # A process without examples has zeros alone, which weigh nothing.
+  # A process without examples has only rows of zeros, with weight 0.
   rows = positions.features[: max(own, 1)]
   rows = rows.reshape(-1, rows.shape[-1])
   each = np.stack([rows.mean(0), rows.std(0)])[None]
@@ -169,10 +172,10 @@ def _moments(positions: Positions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _number(positions: Positions) -> int:
-  """Returns how many positions all processes have."""
+  """Returns the number of positions of all processes."""
   return int(_summed(positions.mask.sum())) * positions.features.shape[1]
 
 
 def _summed(own: np.ndarray) -> np.ndarray:
-  """Returns the sum of all processes' arrays."""
+  """Returns the sum of an array over all processes."""
   return parallel.to_host(np.asarray(own)[None]).sum(0)

@@ -1,4 +1,4 @@
-"""Feature rows on their way to the devices, and through them in chunks."""
+"""Placement of feature rows on the devices, and the size of chunks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import SHARDED
 from causal_mlr_jax.core.types import Array
 
-# Numbers (not bytes) of a chunk's rows and distances: on a CPU about its
-# cache, elsewhere enough work to hide the start of each kernel.
+# Numbers (not bytes) in the rows and distances of a chunk: on a CPU they about
+# fill its cache, elsewhere they give enough work to hide kernel launches.
 CHUNK_SIZE_CPU = 1 << 22
 CHUNK_SIZE = 1 << 26
 
 
 def default_chunk_rows(mesh: Mesh, channels: int, clusters: int) -> int:
-  """Returns how many rows [C] a device handles at a time for K clusters."""
+  """Returns the number of rows [C] that a device processes at a time."""
   on_cpu = mesh.devices.flat[0].platform == "cpu"
   size = CHUNK_SIZE_CPU if on_cpu else CHUNK_SIZE
   return max(1, size // (2 * channels + clusters))
@@ -32,21 +32,21 @@ def place(
   """Returns rows [M, C] and weights [M], sharded; padding has weight 0.
 
   Args:
-    features: a global array [M, C], or this process's rows on the host, as
-      many on every process.
-    weights: the same for the weights [M]; None gives every row 1.
-    mesh: from `core.parallel.make_mesh`.
+    features: A global array [M, C], or this process's rows on the host, the
+      same number on every process.
+    weights: Weights [M], given like `features`; None gives every row 1.
+    mesh: The device mesh, from `core.parallel.make_mesh`.
 
   Raises:
-    UserError: shapes that do not fit, or a global array that the devices do
-      not divide.
+    UserError: Shapes do not fit, or the number of devices does not divide the
+      rows of a global array.
   """
   shape = np.shape(features)
   if len(shape) != 2 or (
     weights is not None and np.shape(weights) != shape[:1]
   ):
     raise UserError(
-      f"K-means takes features [rows, channels] and one weight a row; got "
+      f"K-means takes features [rows, channels] and one weight per row; got "
       f"features {shape}, weights {np.shape(weights)}."
     )
   if isinstance(features, jax.Array) and shape[0] % mesh.devices.size:
@@ -66,10 +66,10 @@ def place(
 
 
 def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
-  """Splits host rows over this process's devices, a piece each.
+  """Splits host rows over this process's devices, one piece for each.
 
-  Only the pieces that need padding are copied on the host: the rows may take
-  most of its memory.
+  Only the pieces that need padding are copied on the host, because the rows may
+  occupy most of its memory.
   """
   sharding = NamedSharding(mesh, SHARDED)
   if isinstance(rows, jax.Array):

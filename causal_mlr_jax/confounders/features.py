@@ -1,8 +1,8 @@
-"""Spatial features of images by a frozen network.
+"""Spatial features of images from a frozen network.
 
-The maps themselves are never kept: of each one stays a sample of its positions,
-their mean, or the share of them that lies nearest to each centre. A process
-keeps what comes of its own block of the images.
+The feature maps themselves are not kept, but only a sample of their positions,
+the mean of the positions, or the share of positions nearest to each centre. A
+process keeps the results for its own block of the images.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Batch, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
-# On one device: a map [B, P, C], the batch and further arrays to [B, ...].
+# Function on one device from (map [B, P, C], batch, *arrays) to [B, ...].
 Reduce = Callable[..., Array]
 
 
 class Positions(NamedTuple):
-  """Features of positions, of this process's block of the examples.
+  """Features of the positions of this process's block of the examples.
 
-  Every process has as many rows E, so that the devices share them evenly; what
-  is too many is at the end and has mask 0.
+  Every process has the same number of rows E, so that the devices share them
+  evenly; surplus rows are at the end and have mask 0.
 
   Attributes:
-    features: float32 [E, S, C], S positions of each example, or their mean.
-    labels: float32 [E, N].
-    mask: float32 [E].
+    features: S positions of each example, or their mean, float32 [E, S, C].
+    labels: Labels of each example, float32 [E, N].
+    mask: 1 for an example, 0 for a surplus row, float32 [E].
   """
 
   features: np.ndarray
@@ -45,15 +45,15 @@ class Positions(NamedTuple):
 
 
 class Network(NamedTuple):
-  """A frozen network and the map that is taken from it.
+  """A frozen network and the feature map that is read from it.
 
   Attributes:
-    backbone: the module.
-    variables: its variables.
-    mean: of its input's pixels 0..255, by channel.
-    std: of its input's pixels 0..255, by channel.
-    layer: which of its maps.
-    image_size: images are resized to it, on the device.
+    backbone: The backbone's module.
+    variables: The backbone's variables.
+    mean: Mean of the input pixels (0..255) per channel.
+    std: Standard deviation of the input pixels (0..255) per channel.
+    layer: Name of the feature map.
+    image_size: Side that images are resized to on the device, in pixels.
   """
 
   backbone: nn.Module
@@ -65,13 +65,13 @@ class Network(NamedTuple):
 
 
 def map_size(network: Network) -> int:
-  """Returns how many positions P the map of a network has; computes nothing.
+  """Returns the number of positions P of a network's map, without computing it.
 
   Args:
-    network: its variables are not read.
+    network: The network; its variables are not read.
 
   Raises:
-    UserError: the network has no such layer.
+    UserError: The network has no such layer.
   """
   backbone, layer, size = network.backbone, network.layer, network.image_size
 
@@ -98,17 +98,17 @@ def extract(
   seed: int,
   mesh: Mesh,
 ) -> Positions:
-  """Computes the map of every example and keeps positions of it.
+  """Computes the map of every example and keeps some of its positions.
 
   Args:
-    network: frozen.
-    batches: every example once, from `pipeline.evaluation_batches`.
-    size: number of examples, of all processes together.
-    count: S, how many positions of each map are drawn at random, which depends
-      on the seed and on the example's index alone; None keeps their mean
-      instead, S = 1.
-    seed: of the draw.
-    mesh: from `parallel.make_mesh`.
+    network: The frozen network.
+    batches: Every example once, from `pipeline.evaluation_batches`.
+    size: Total number of examples in all processes.
+    count: Number S of positions to draw at random from each map; the draw
+      depends only on the seed and the example's index. None keeps the mean of
+      all positions instead (S = 1).
+    seed: Seed of the draw.
+    mesh: The device mesh, from `parallel.make_mesh`.
   """
 
   def draw(map_PC: Array, index: Array) -> Array:
@@ -133,19 +133,19 @@ def shares(
   centres_KC: np.ndarray,
   mesh: Mesh,
 ) -> np.ndarray:
-  """Returns each example's share of positions by nearest centre, [E, K].
+  """Returns the share of each example's positions nearest to each centre.
 
-  All positions of a map count, and only a batch of maps exists at a time.
+  All positions of a map count; only one batch of maps exists at a time.
 
   Args:
-    network: frozen.
-    batches: every example once, from `pipeline.evaluation_batches`.
-    size: number of examples, of all processes together.
-    centres_KC: the centres.
-    mesh: from `parallel.make_mesh`.
+    network: The frozen network.
+    batches: Every example once, from `pipeline.evaluation_batches`.
+    size: Total number of examples in all processes.
+    centres_KC: The centres.
+    mesh: The device mesh, from `parallel.make_mesh`.
 
   Returns:
-    Rows of this process's block of the examples, as of `Positions`.
+    Shares [E, K] for this process's block of the examples, see `Positions`.
   """
   clusters, channels = centres_KC.shape
   chunk_rows = default_chunk_rows(mesh, channels, clusters)
@@ -170,7 +170,7 @@ def _of_each(
   stage: str,
   *arrays: np.ndarray,
 ) -> Positions:
-  """Collects what `reduce` makes of each example's map; `arrays` go with it."""
+  """Collects the results of `reduce(map, batch, *arrays)` for all examples."""
   function = _mapped(network, reduce, len(arrays), mesh)
   variables, *arrays = parallel.replicate((network.variables, *arrays), mesh)
   kept: Positions | None = None
@@ -181,7 +181,7 @@ def _of_each(
       found = parallel.own_part(function(variables, batch, *arrays), mesh)
       if kept is None:
         kept = _empty(size, found, host_batch["labels"])
-      # In order, and padding comes last.
+      # Examples are in order, and padding comes last.
       own = int(host_batch["mask"].sum())
       kept.features[done : done + own] = found[:own]
       kept.labels[done : done + own] = host_batch["labels"][:own]
@@ -192,7 +192,7 @@ def _of_each(
 
 
 def _empty(size: int, found: np.ndarray, labels: np.ndarray) -> Positions:
-  """Returns room for a process's block, from what its first batch gave."""
+  """Allocates arrays for a process's block, shaped like its first batch."""
   batches = -(-size // (len(found) * jax.process_count()))
   rows = min(batches * len(found), size)
   return Positions(

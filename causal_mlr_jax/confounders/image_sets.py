@@ -1,7 +1,7 @@
-"""Which images confounders are made from: of training, of the test, or both.
+"""Selects the images that confounders are made from: training, test or both.
 
-Of the images tested on no label is read: they are adapted to, not learned
-from. It is a transductive use of the test set all the same.
+No label of a test image is read: the model adapts to these images but does not
+learn from their labels. This is still a transductive use of the test set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.derived import view
 
 DATA = ("source", "target", "both")
-# The split that stands for several.
+# Name of a split that joins several splits.
 JOINED = "joined"
 
 
@@ -26,8 +26,8 @@ class Split(NamedTuple):
   """A split of a prepared data set.
 
   Attributes:
-    dataset: the data set.
-    name: of the split, or of a part of it.
+    dataset: The data set.
+    name: Name of the split, or of a part of it.
   """
 
   dataset: Dataset
@@ -46,11 +46,11 @@ class Images(NamedTuple):
   """The images that confounders may be made from.
 
   Attributes:
-    data: which of them are: 'source', those of training; 'target', those of
-      the test; 'both', all together, so that the larger set weighs more.
-    train: the training split.
-    target: the splits tested on; not read for 'source'.
-    preprocess: of all images, without random choices.
+    data: Choice of images: 'source', the training images; 'target', the test
+      images; 'both', all of them, so that the larger set weighs more.
+    train: The training split.
+    target: The test splits; not read for 'source'.
+    preprocess: Preprocessing of all images, without random operations.
   """
 
   data: str
@@ -59,14 +59,14 @@ class Images(NamedTuple):
   preprocess: str
 
   def chosen(self) -> Split:
-    """Returns all that is clustered as one split, in order.
+    """Returns all images to cluster as one split, in order.
 
-    It has no labels where images of the test are among it.
+    The split has no labels if it includes test images.
     """
     return self.train if self.data == "source" else joined(self._splits())
 
   def described(self) -> str:
-    """Returns what is clustered, in words for a report."""
+    """Returns a description of the clustered images for a report."""
     names = ", ".join(map(str, self._splits()))
     return names if self.data == "source" else f"{names}, without labels"
 
@@ -76,9 +76,9 @@ class Images(NamedTuple):
     return self.target if self.data == "target" else (self.train, *self.target)
 
   def identity(self) -> dict[str, Any]:
-    """Returns what a fingerprint needs besides the training split, JSON-able.
+    """Returns what a fingerprint needs besides the training split.
 
-    It is empty for 'source'.
+    It is JSON-serialisable, and empty for 'source'.
     """
     if self.data == "source":
       return {}
@@ -87,9 +87,9 @@ class Images(NamedTuple):
 
 
 def joined(splits: Sequence[Split]) -> Split:
-  """Returns splits one after another as one, without labels.
+  """Returns the concatenation of splits as one split, without labels.
 
-  The splits may have other labels each, and nothing reads them.
+  The splits may have different labels, and their labels are not read.
   """
   records = [dataset.source(name) for dataset, name in splits]
   stops = list(itertools.accumulate(map(len, records)))

@@ -1,9 +1,10 @@
-"""K-means over feature rows that stay sharded over the devices.
+"""K-means over feature rows that are sharded over the devices.
 
-k-means++ (Arthur and Vassilvitskii, 2007) chooses the first centres, Lloyd's
-algorithm (1982) moves them. M counts the feature rows. A device sees only its
-own rows; what travels is of the size of the centres [K, C]. All passes go
-through the rows in chunks, so that distances [M, K] never exist at once.
+k-means++ (Arthur and Vassilvitskii, 2007) chooses the initial centres, and
+Lloyd's algorithm (1982) moves them. M is the number of feature rows. A device
+sees only its own rows; devices exchange only arrays of the size of the centres
+[K, C]. All passes go through the rows in chunks, so that the distances [M, K]
+never exist at once.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import make_mesh, replicate
 from causal_mlr_jax.core.types import Array
 
-# Squared distance, as a share of the squares that rounding acts on, below
-# which an empty cluster has nowhere to go: the rows are one row in float32.
+# Relative to the squared norms that are subtracted: two rows with a smaller
+# squared distance are equal in float32, so an empty cluster cannot move there.
 SAME_ROW = 1e-12
 
 
@@ -32,13 +33,13 @@ class KMeansResult(NamedTuple):
   """Clusters of feature rows.
 
   Attributes:
-    centres_KC: float32.
-    counts_K: weight of the rows nearest to each centre, float32; their number
-      where there are no weights.
-    inertia: sum of the weighted squared distances to the nearest centre.
-    iterations: how often the centres were moved.
-    history: inertia before the first move and after each; never rises beyond
-      rounding.
+    centres_KC: Centres, float32.
+    counts_K: Total weight of the rows nearest to each centre, float32; their
+      number if there are no weights.
+    inertia: Weighted sum of the squared distances to the nearest centres.
+    iterations: Number of times the centres were moved.
+    history: Inertia before the first move and after each; apart from rounding
+      it never rises.
   """
 
   centres_KC: np.ndarray
@@ -64,23 +65,23 @@ def kmeans(
   """Clusters rows [M, C]; empty clusters move to the farthest rows.
 
   Args:
-    features: a global array [M, C] sharded over `data`, or this process's
-      rows on the host (as many on every process).
-    mesh: from `core.parallel.make_mesh`.
-    num_clusters: K.
-    key: decides the first centres, and nothing else.
-    weights: [M], placed like `features`: how much a row counts. Rows of
-      weight 0 (padding) are not read at all.
-    max_iterations: how often the centres may be moved.
-    tolerance: stop where a move lowers the inertia by no more than this
-      share of it.
-    init_centres_KC: first centres, in place of k-means++.
-    on_iteration: called with the number of moves so far and the inertia.
-    chunk_rows: rows a device handles at a time; None chooses.
+    features: A global array [M, C] sharded over `data`, or this process's
+      rows on the host (the same number on every process).
+    mesh: The device mesh, from `core.parallel.make_mesh`.
+    num_clusters: Number of clusters K.
+    key: Random key; it decides only the initial centres.
+    weights: Weight [M] of each row, placed like `features`. Rows of weight 0
+      (padding) are not read at all.
+    max_iterations: Maximum number of times the centres are moved.
+    tolerance: Relative decrease of the inertia at or below which to stop.
+    init_centres_KC: Initial centres, instead of those of k-means++.
+    on_iteration: Function called with the number of moves so far and the
+      inertia.
+    chunk_rows: Number of rows that a device processes at a time; None chooses.
 
   Raises:
-    UserError: fewer different rows than clusters; features or weights that
-      are not finite; shapes that do not fit.
+    UserError: There are fewer distinct rows than clusters, features or weights
+      are not finite, or shapes do not fit.
   """
   rows_MC, weights_M = place(features, weights, mesh)
   passes = _compiled(mesh, chunk_rows, rows_MC.shape[1], num_clusters)
@@ -93,7 +94,7 @@ def kmeans(
     centres_KC = replicate(_checked_centres(init_centres_KC, shape), mesh)
   result = _lloyd(*placed, centres_KC, max_iterations, tolerance, on_iteration)
   if init_centres_KC is not None and not result.counts_K.all():
-    # Clusters stayed empty: are there enough different rows to fill them?
+    # Clusters stayed empty: this raises if there are too few distinct rows.
     _seeded(*placed, num_clusters, key)
   return result
 
@@ -105,19 +106,19 @@ def assign(
   *,
   chunk_rows: int | None = None,
 ) -> np.ndarray | Array:
-  """Returns the index of the nearest centre of every row, int32 [M].
+  """Returns the index of each row's nearest centre, int32 [M].
 
-  Of centres at equal distance the first one wins.
+  Among centres at equal distance the first one is chosen.
 
   Args:
-    features: a global array [M, C] sharded over `data`, or this process's
+    features: A global array [M, C] sharded over `data`, or this process's
       rows on the host. The result is placed like it.
-    centres_KC: the centres.
-    mesh: by default the one of the global array, or all devices.
-    chunk_rows: rows a device handles at a time; None chooses.
+    centres_KC: The centres.
+    mesh: The device mesh; by default that of the global array, or all devices.
+    chunk_rows: Number of rows that a device processes at a time; None chooses.
 
   Raises:
-    UserError: shapes that do not fit.
+    UserError: Shapes do not fit.
   """
   on_host = not isinstance(features, jax.Array)
   if mesh is None:
@@ -151,13 +152,13 @@ def _seeded(
   num_clusters: int,
   key: Array,
 ) -> Array:
-  """Returns centres [K, C] by k-means++.
+  """Returns the initial centres [K, C] of k-means++.
 
   Raises:
-    UserError: fewer different rows than clusters.
+    UserError: There are fewer distinct rows than clusters.
   """
   zeros_KC = np.zeros((num_clusters, rows_MC.shape[1]), np.float32)
-  # Two words of its own, so that every kind of key draws in the same way.
+  # Raw bits, so that keys of every implementation lead to the same draws.
   bits = np.asarray(jax.random.bits(key, (2,), jnp.uint32))
   centres_KC, distinct = passes.seed(
     rows_MC, weights_M, *replicate((zeros_KC, bits), rows_MC.sharding.mesh)
@@ -180,7 +181,7 @@ def _lloyd(
   reseeded = False
   for moves in range(max(max_iterations, 0) + 1):
     moved_KC, counts_K, inertia = passes.step(rows_MC, weights_M, centres_KC)
-    # The one wait for the devices in an iteration.
+    # The only point in an iteration that waits for the devices.
     counts, inertia = jax.device_get((counts_K, inertia))
     if not np.isfinite(inertia):
       raise UserError(
@@ -232,7 +233,7 @@ def _log(counts: np.ndarray, history: list[float]) -> None:
   )
   if (counts == 0).any():
     logging.warning(
-      "K-means: %d cluster(s) stayed empty; fewer would do",
+      "K-means: %d cluster(s) stayed empty; use fewer clusters",
       (counts == 0).sum(),
     )
 
@@ -263,7 +264,7 @@ def _check(
   if bad_rows:
     raise UserError(
       f"K-means: {bad_rows} of {used} feature rows hold NaN or infinite "
-      "numbers. Look at the backbone's weights and at the images."
+      "values. Check the backbone's weights and the images."
     )
   if used < num_clusters:
     raise _too_few(num_clusters, int(used), "feature rows")

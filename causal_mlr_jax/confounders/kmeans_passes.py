@@ -1,10 +1,10 @@
 """The passes of K-means over the rows, written for one device.
 
-M is the number of rows of one device here. The nearest centre is that of least
-||c||² - 2 x·c, taken around the mean of the centres: around the origin, rows
-with a large common part (and all that come after a ReLU have one) would lose
-their differences to rounding. The distance is then summed from the differences
-themselves. Draws are made per global row number, not per device.
+Here M is the number of rows of one device. The nearest centre minimises
+||c||² - 2 x·c, with x and c relative to the mean of the centres. Relative to
+the origin, rows with a large common part, such as all features after a ReLU,
+would lose their differences to rounding. The distance is then summed from the
+differences themselves. Draws depend on the global row number, not the device.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Passes(NamedTuple):
 
   Attributes:
     survey: (rows, weights) -> counts of bad rows, bad weights, used rows.
-    seed: (rows, weights, zeros [K, C], bits) -> k-means++ centres [K, C],
-      and how many of them are different.
-    step: (rows, weights, centres) -> centres moved to the mean of their
-      rows, and the counts [K] and the inertia of the centres as they came.
-    reseed: (rows, weights, centres, counts) -> centres, the empty ones moved
-      to the farthest rows; and the least squared distance from such a row to
-      the other centres, as a share of the squares that are rounded.
+    seed: (rows, weights, zeros [K, C], bits) -> k-means++ centres [K, C], and
+      the number of distinct ones.
+    step: (rows, weights, centres) -> centres moved to the mean of their rows,
+      and the counts [K] and the inertia of the centres before the move.
+    reseed: (rows, weights, centres, counts) -> centres, the empty ones moved to
+      the farthest rows; and the smallest squared distance from such a row to
+      the other centres, relative to the squared norms.
     assign: (rows, centres) -> index [M] of the nearest centre, sharded.
   """
 
@@ -46,11 +46,11 @@ class Passes(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def compiled(mesh: Mesh, chunk_rows: int) -> Passes:
-  """Returns the passes for a mesh; the same ones when asked again.
+  """Returns the compiled passes for a mesh, which are cached.
 
   Args:
-    mesh: from `core.parallel.make_mesh`.
-    chunk_rows: rows a device handles at a time.
+    mesh: The device mesh, from `core.parallel.make_mesh`.
+    chunk_rows: Number of rows that a device processes at a time.
   """
   rows, whole = SHARDED, REPLICATED
 
@@ -88,7 +88,7 @@ def _seed(
   *,
   chunk_rows: int,
 ) -> tuple[Array, Array]:
-  """k-means++: each centre a row, drawn by squared distance to the others."""
+  """Returns k-means++ centres: rows drawn by squared distance to the others."""
   key = jax.random.wrap_key_data(bits, impl="threefry2x32")
   first = lax.axis_index(AXIS) * rows_MC.shape[0]
   number_M = first + jnp.arange(rows_MC.shape[0])
@@ -96,7 +96,7 @@ def _seed(
   def draw(k: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     centres_KC, distance_M, distinct = carry
     chance_M = weights_M * jnp.where(k == 0, 1.0, distance_M)
-    # Of exponential waiting times with rates `chance`, the first to end.
+    # The minimum of exponential waiting times with the rates `chance`.
     wait_M = _exponential(jax.random.fold_in(key, k), number_M)
     score_M = jnp.where(weights_M > 0, chance_M / wait_M, 0)
     row_C, score = _pick(rows_MC, score_M)
@@ -110,21 +110,21 @@ def _seed(
 
 
 def _exponential(key: Array, number_M: Array) -> Array:
-  """A waiting time a row, by its number only."""
+  """Returns a waiting time for each row, which depends only on its number."""
 
   def one(number: Array) -> Array:
     return jax.random.bits(jax.random.fold_in(key, number), dtype=jnp.uint32)
 
-  # Short times decide, and among millions of rows they are very short: all
-  # 32 bits are kept, where `jax.random.uniform` has steps of 2^-23.
+  # The shortest times decide, and among millions of rows they are very short.
+  # This keeps all 32 bits; `jax.random.uniform` has steps of 2^-23.
   uniform_M = jax.vmap(one)(number_M).astype(jnp.float32) + 0.5
   return -jnp.log1p(-uniform_M * 2.0**-32)
 
 
 def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array]:
-  """Returns the row of the largest score on any device, and that score.
+  """Returns the row with the largest score on any device, and that score.
 
-  Of equal scores the row of lowest number wins.
+  Among equal scores the row with the lowest number is chosen.
   """
   index = jnp.argmax(score_M)
   scores = lax.all_gather(score_M[index], AXIS)
@@ -137,12 +137,12 @@ def _pick(rows_MC: Array, score_M: Array) -> tuple[Array, Array]:
 def _nearer(
   distance_M: Array, rows_MC: Array, row_C: Array, chunk_rows: int
 ) -> Array:
-  """Squared distances after `row_C` has become a centre."""
+  """Returns the squared distances after `row_C` has become a centre."""
 
   def visit(
     distance_M: Array, start: Array, chunk_MC: Array, fresh_M: Array
   ) -> Array:
-    del fresh_M  # The minimum may be taken twice.
+    del fresh_M  # Taking the minimum twice is harmless.
     before_M = lax.dynamic_slice_in_dim(distance_M, start, len(chunk_MC))
     after_M = jnp.minimum(before_M, _square_sum(chunk_MC - row_C[None]))
     return lax.dynamic_update_slice_in_dim(distance_M, after_M, start, 0)
@@ -166,13 +166,13 @@ def _step(
     sums_KC, counts_K, inertia = carry
     weight_M = lax.dynamic_slice_in_dim(weights_M, start, len(chunk_MC))
     weight_M = jnp.where(fresh_M, weight_M, 0)
-    # Padding may hold NaN, which no weight of 0 would take out of a product.
+    # Padding may hold NaN, which a product with a weight of 0 does not remove.
     chunk_MC = jnp.where(weight_M[:, None] > 0, chunk_MC - shift_C[None], 0)
     near_KC = centres_KC - shift_C[None]
     index_M = _nearest(chunk_MC, near_KC)
     distance_M = _square_sum(chunk_MC - near_KC[index_M])
     member_MK = jax.nn.one_hot(index_M, clusters) * weight_M[:, None]
-    # A product, not a scatter: on a GPU its order of sums is fixed.
+    # A product, not a scatter: its summation order on a GPU is fixed.
     sums_KC += jnp.einsum(
       "mk,mc->kc", member_MK, chunk_MC, precision=lax.Precision.HIGHEST
     )
@@ -188,7 +188,7 @@ def _step(
 
 
 def _nearest(rows_MC: Array, centres_KC: Array) -> Array:
-  """Returns the index [M] of the nearest centre, of equal ones the first."""
+  """Returns the index [M] of the nearest centre, the first among equal ones."""
   product_MK = jnp.einsum(
     "mc,kc->mk", rows_MC, centres_KC, precision=lax.Precision.HIGHEST
   )
@@ -197,8 +197,8 @@ def _nearest(rows_MC: Array, centres_KC: Array) -> Array:
 
 
 def _square_sum(difference_MC: Array) -> Array:
-  """Squared norm [M]; exactly 0 for a difference of 0."""
-  # A product with ones: XLA's sum of a row takes ten times as long on CPU.
+  """Returns the squared norms [M], exactly 0 for a difference of 0."""
+  # A product with ones, because XLA's row sum takes ten times as long on CPU.
   ones_C = jnp.ones(difference_MC.shape[1])
   return jnp.matmul(difference_MC**2, ones_C, precision=lax.Precision.HIGHEST)
 
@@ -211,9 +211,9 @@ def _reseed(
   *,
   chunk_rows: int,
 ) -> tuple[Array, Array]:
-  """Moves empty centres to the row farthest from all, one after another."""
+  """Moves empty centres in turn to the row farthest from all centres."""
   full_K = counts_K > 0
-  # An empty centre is nobody's nearest: it takes the place of a full one.
+  # An empty centre is no row's nearest, so it is replaced by a full one here.
   stand_in_KC = jnp.where(
     full_K[:, None], centres_KC, centres_KC[jnp.argmax(full_K)][None]
   )
@@ -243,9 +243,9 @@ def nearest_centre(
   """Returns the index [M] of the nearest centre of one device's rows.
 
   Args:
-    rows_MC: the rows.
-    centres_KC: the centres; of those at equal distance the first one wins.
-    chunk_rows: rows that are handled at a time.
+    rows_MC: The rows.
+    centres_KC: The centres; the first among those at equal distance is chosen.
+    chunk_rows: Number of rows to process at a time.
   """
   return _own_centre(rows_MC, centres_KC, chunk_rows)[0]
 
@@ -259,7 +259,7 @@ def _own_centre(
   def visit(
     carry: tuple[Array, Array], start: Array, chunk_MC: Array, fresh_M: Array
   ) -> tuple[Array, Array]:
-    del fresh_M  # Rows seen twice get the same answer twice.
+    del fresh_M  # Rows seen twice get the same result twice.
     index_M = _nearest(chunk_MC - centres_KC.mean(0)[None], near_KC)
     found = index_M, _square_sum(chunk_MC - centres_KC[index_M])
     return tuple(
@@ -280,8 +280,8 @@ def _fold(
 ) -> Any:
   """Runs `carry = visit(carry, start, chunk_MC, fresh_M)` over all chunks.
 
-  The last chunk reaches back where the rows do not divide, for padding would
-  copy them all; `fresh_M` marks the rows that no chunk has shown yet.
+  If the chunk size does not divide the rows, the last chunk overlaps the one
+  before, since padding would copy all rows; `fresh_M` marks rows not seen yet.
   """
   rows = rows_MC.shape[0]
   if rows == 0:

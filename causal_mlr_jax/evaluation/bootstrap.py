@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ from causal_mlr_jax.evaluation.exclusive_cooccur import (
   check_pairs,
   groups,
 )
+
+# Scores, positives and kept images of a label or pair.
+Problem = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Interval(NamedTuple):
@@ -72,20 +75,27 @@ def standard_errors(
   counts_BR = generator.multinomial(
     images, np.full(images, 1 / images), size=resamples
   ).T.copy()
+  return {
+    kind: _standard_error(
+      _problems(kind, scores_BN, labels_BN, valid_BN, pairs), counts_BR
+    )
+    for kind in ("all", "exclusive", "cooccur")
+  }
 
-  def error(kind: str) -> float:
-    problems = _problems(kind, scores_BN, labels_BN, valid_BN, pairs)
-    ap = [
-      weighted_average_precision(s, positive, counts_BR * keep[:, None])
-      for s, positive, keep in problems
-    ]
-    known = np.isfinite(np.reshape(ap, (-1, resamples)))
-    sums_R = np.where(known, np.reshape(ap, known.shape), 0).sum(0)
-    known_R = known.sum(0)
-    means = sums_R[known_R > 0] / known_R[known_R > 0]
-    return float(means.std(ddof=1)) if means.size > 1 else float("nan")
 
-  return {kind: error(kind) for kind in ("all", "exclusive", "cooccur")}
+def _standard_error(
+  problems: Iterable[Problem], counts_BR: np.ndarray
+) -> float:
+  """Returns the deviation of the mean AP over resamples, NaN without two."""
+  ap = [
+    weighted_average_precision(scores, positive, counts_BR * keep[:, None])
+    for scores, positive, keep in problems
+  ]
+  ap = np.reshape(ap, (-1, counts_BR.shape[1]))
+  known = np.isfinite(ap)
+  sums_R, known_R = np.where(known, ap, 0).sum(0), known.sum(0)
+  means = sums_R[known_R > 0] / known_R[known_R > 0]
+  return float(means.std(ddof=1)) if means.size > 1 else float("nan")
 
 
 def _problems(
@@ -94,7 +104,7 @@ def _problems(
   labels_BN: np.ndarray,
   valid_BN: np.ndarray,
   pairs: np.ndarray,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[Problem]:
   """Yields scores, positives and kept images of each label or pair."""
   if kind == "all":
     for n in range(scores_BN.shape[1]):

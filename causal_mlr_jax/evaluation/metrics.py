@@ -34,9 +34,7 @@ def compute(
   resamples: int = 0,
   valid_BN: np.ndarray | None = None,
 ) -> dict[str, Any]:
-  """Returns all metrics of a test set, as percentages (0 to 100) or None.
-
-  None stands for NaN.
+  """Returns all metrics of a test set, in percent (0 to 100); None for NaN.
 
   Args:
     scores_BN: Probabilities in [0, 1]; each image once, without padding.

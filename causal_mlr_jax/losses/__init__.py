@@ -1,1 +1,1 @@
-"""Losses: pure functions, one value an example and label."""
+"""Losses: pure functions that return one value per example and label."""

@@ -1,11 +1,11 @@
 """Asymmetric loss (Ridnik et al. 2021, arXiv:2009.14119).
 
 L = -y (1-p)^γ₊ log p - (1-y) p_m^γ₋ log(1-p_m), where p is the probability
-and p_m = max(p - clip, 0) the shifted one of negatives.
+and p_m = max(p - clip, 0) is the shifted probability for negatives.
 
-The published programs scale it differently: the paper sums over labels and
-images (`loss.reduction='sum'`), Query2Label's and CCD's take 1000 times the
-mean (`loss.reduction='mean'`, `loss.scale=1000`).
+Its scale differs in published code: the paper sums over labels and images
+(`loss.reduction='sum'`); Query2Label and CCD use 1000 times the mean
+(`loss.reduction='mean'`, `loss.scale=1000`).
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ def loss(
 ) -> Array:
   """Returns the asymmetric loss of each example and label, [B, N].
 
-  Logarithms are taken of the sigmoid as a whole, so large logits keep their
-  loss and their gradient.
+  The log-sigmoid is computed in one step, so large logits keep an exact loss
+  and gradient.
 
   Args:
     logits_BN: logits.
-    labels_BN: 0 or 1.
-    gamma_positive: γ₊, exponent of the focusing weight of positives.
-    gamma_negative: γ₋, that of negatives.
-    clip: shift of the probability of negatives; those below it cost nothing.
-    focusing_gradient: whether the focusing weights are differentiated.
-    eps: published programs take log(max(p, eps)), which ends the gradient of
-      the worst mistakes; 0 does not.
-    clamp_above: clamps at 1 - eps too, as Query2Label's unscaled class.
+    labels_BN: Labels, 0 or 1.
+    gamma_positive: Exponent γ₊ of the focusing weight of positives.
+    gamma_negative: Exponent γ₋ of the focusing weight of negatives.
+    clip: Shift of the probability of negatives; a negative with a probability
+      below it has no loss.
+    focusing_gradient: Whether the focusing weights are differentiated.
+    eps: Clamps logarithms to log(max(p, eps)), as published code does, which
+      removes the gradient of the worst mistakes; 0 does not clamp.
+    clamp_above: Whether to clamp at 1 - eps too, as Query2Label's unscaled
+      class does.
   """
   log_p = jax.nn.log_sigmoid(logits_BN)
   log_q = jax.nn.log_sigmoid(-logits_BN)
@@ -65,7 +67,7 @@ def _exp(log_base: Array, exponent: float) -> Array:
 
 def _power(base: Array, exponent: float) -> Array:
   """Returns base^exponent for a base that may be 0."""
-  # The derivative of 0^exponent is not finite below exponent 1.
+  # For exponents below 1 the derivative at base 0 is not finite.
   zero = base == 0
   power = jnp.where(zero, 1.0, base) ** exponent
   return jnp.where(zero, 1.0 if exponent == 0 else 0.0, power)

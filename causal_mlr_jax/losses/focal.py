@@ -18,9 +18,9 @@ def loss(
 
   Args:
     logits_BN: logits.
-    labels_BN: 0 or 1.
-    alpha: weight of positives, 1 - alpha that of negatives; None: none.
-    gamma: exponent of the focusing weight.
+    labels_BN: Labels, 0 or 1.
+    alpha: Weight of positives; negatives have 1 - alpha. None weights neither.
+    gamma: Exponent of the focusing weight.
   """
   return optax.sigmoid_focal_loss(
     logits_BN, labels_BN, alpha=alpha, gamma=gamma

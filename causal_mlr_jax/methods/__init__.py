@@ -1,1 +1,1 @@
-"""One paper, one file; a method is found by its file's name."""
+"""Methods: one file per paper; each method is found by its file name."""

@@ -1,9 +1,9 @@
 """ADD-GCN (Ye et al. 2020, arXiv:2012.02994).
 
-Semantic attention gathers one vector a label; a static graph shared by all
-images and a dynamic one of the image's own convolve them. The score is the
-mean of two classifiers: the largest position of each class activation map,
-and the graph's.
+Semantic attention gathers one vector per label. A static graph, shared by all
+images, and a dynamic graph, predicted for each image, convolve these vectors.
+The score is the mean of two classifiers: the maximum of each class activation
+map, and a classifier after the graphs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):
-  """Semantic attention, static graph, dynamic graph, two read-outs.
+  """Semantic attention, static graph, dynamic graph, and two classifiers.
 
   Attributes:
-    num_labels: N.
-    embed_dim: D of the nodes.
-    dtype: of the activations.
+    num_labels: Number of labels N.
+    embed_dim: Width D of the nodes.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -39,8 +39,8 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N].
 
-    `aux` holds class activation maps `attention` [B, N, P], the logits of
-    both read-outs, the gathered nodes [B, N, D], those after the graphs
+    `aux` holds the class activation maps `attention` [B, N, P], the logits of
+    both classifiers, the nodes [B, N, D] before and after the graphs
     (`label_features`), and the dynamic adjacency [B, N, N].
     """
     del side

@@ -1,6 +1,6 @@
 """The plain multi-label classifier: global pooling and one linear layer.
 
-The rows "Baseline" of the paper's tables; Singh et al. 2020 call it
+It is the "Baseline" row of the paper's tables; Singh et al. 2020 call it
 "standard".
 """
 
@@ -21,9 +21,9 @@ class Head(nn.Module):
   """Pools the final map and classifies it.
 
   Attributes:
-    num_labels: N.
-    pooling: 'gap' or 'gmp'.
-    dtype: of the activations.
+    num_labels: Number of labels N.
+    pooling: 'gap' (average) or 'gmp' (maximum).
+    dtype: Dtype of the activations.
   """
 
   num_labels: int

@@ -1,8 +1,8 @@
 """C-Tran (Lanchantin et al. 2021, arXiv:2011.14027).
 
-A transformer over the positions of the feature map and the labels together.
-Labels that are known of an image, positive or negative, say so in their
-tokens; training makes part of them known and asks for the others.
+A transformer attends over the positions of the feature map and the labels
+together. The tokens of an image's known labels say whether they are positive or
+negative; training reveals some of the labels and predicts the others.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ scores = losses.scores
 
 
 class Head(nn.Module):
-  """Encoder layers over positions and labels, one classifier a label.
+  """Encoder layers over positions and labels, and one classifier per label.
 
-  As in the published code positions have no encoding. There the embedding of
-  the state 'unknown', meant to be zero, is a random vector that does not
-  learn: 'published' keeps it, 'corrected' has zero. The encoder's layers
-  start as those of the other methods (Xavier), not from U(±D^-1/2).
+  As in the published code, positions have no encoding. In that code the
+  embedding of the state 'unknown', which should be zero, is a random vector
+  that is not trained: 'published' keeps it, 'corrected' has zero. Encoder
+  layers are initialised as in the other methods (Xavier), not from U(±D^-1/2).
 
   Attributes:
-    num_labels: N.
-    embed_dim: D.
-    num_heads: A.
-    hidden: feed-forward width F.
-    num_layers: of the encoder.
-    dropout: rate in training.
-    input_projection: linear map from C to D.
-    use_state: whether tokens say which labels are known.
-    known_labels: part of each image's labels that the program makes known at
-      test; the head reads `label_state` alone.
+    num_labels: Number of labels N.
+    embed_dim: Feature width D.
+    num_heads: Number of attention heads A.
+    hidden: Feed-forward width F.
+    num_layers: Number of encoder layers.
+    dropout: Dropout rate in training.
+    input_projection: Whether a linear map brings C to D.
+    use_state: Whether tokens say which labels are known.
+    known_labels: Fraction of each image's labels that the program reveals at
+      test; the head itself reads only `label_state`.
     variant: 'corrected' or 'published'.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -74,7 +74,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown variant.
+      UserError: The variant is unknown.
     """
     check_variant(self.variant)
     super().__post_init__()
@@ -83,10 +83,9 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N].
 
-    `aux` holds label features [B, N, D]; the attention of each layer over
-    the P positions and then the N labels, `encoder_i` [B, P + N, P + N]; and
-    that of the labels to the positions in the last one, `attention`
-    [B, N, P].
+    `aux` holds label features [B, N, D]; the attention of each layer over the P
+    positions followed by the N labels, `encoder_i` [B, P + N, P + N]; and the
+    attention from labels to positions in the last layer, `attention` [B, N, P].
 
     Raises:
       UserError: C differs from D and there is no input projection.
@@ -119,7 +118,7 @@ class Head(nn.Module):
     return Output(logits_BN, aux)
 
   def _label_tokens(self, batch: int, side: Side) -> Array:
-    """Returns what stands for each label: itself and what is known of it."""
+    """Returns the label tokens: embeddings of the label plus its state."""
     init = symmetric_uniform(self.embed_dim**-0.5)
     shape = (self.num_labels, self.embed_dim)
     label_ND = self.param("label_embedding", init, shape)
@@ -142,17 +141,17 @@ class Head(nn.Module):
 def loss(
   output: Output, batch: Batch, side: Side, criterion: Criterion
 ) -> Losses:
-  """Returns the loss of the labels that are not known, and it by name.
+  """Returns the loss of the labels that are not known, alone and by name.
 
-  It is their sum over the size [B, N] of the batch, known labels counting as
-  0, and not the mean over the unknown ones: with `loss.reduction='sum'` it
-  is the published sum over the batch.
+  It is the mean over all B * N entries, where known labels count as 0, rather
+  than the mean over the unknown ones. With `loss.reduction='sum'` it is thus
+  the published sum over the batch.
 
   Args:
-    output: of the head.
-    batch: with `labels` [B, N].
-    side: with `label_state` [B, N].
-    criterion: loss of each example and label, from logits and labels [B, N].
+    output: The head's output.
+    batch: A batch with `labels` [B, N].
+    side: Side inputs with `label_state` [B, N].
+    criterion: Loss of each example and label, from logits and labels [B, N].
   """
   unknown_BN = jnp.asarray(need(side, "label_state")) < 0
   loss_BN = criterion(output.logits, batch["labels"])

@@ -1,9 +1,10 @@
 """The CAM-based method of Singh et al. (CVPR 2020, arXiv:2001.03152).
 
-Where a label b and its context c stand in one image, their class activation
-maps are pushed apart, and both are kept near those of the plain classifier
-that the training starts from. What the paper leaves open, as the scaling of
-the maps, follows its re-implementation for the ML Reproducibility Challenge.
+Where a label b and its context c appear in one image, the loss pushes their
+class activation maps apart, and keeps both close to those of the plain
+classifier that training starts from. Details that the paper leaves open, such
+as the scaling of the maps, follow its re-implementation for the ML
+Reproducibility Challenge.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ first_stage = pooled_classifier.first_stage
 
 
 class Head(nn.Module):
-  """The plain classifier with global average pooling; its loss differs.
+  """The plain classifier with global average pooling; only its loss differs.
 
-  A batch in which no pair stands together, and a map that is the same
-  everywhere, are NaN in the published code; here they add nothing.
+  In the published code a batch without any co-occurring pair, and a constant
+  map, give NaN; here they add nothing to the loss.
 
   Attributes:
-    num_labels: N.
-    overlap_weight: of the overlap of the two maps of a pair.
-    reference_weight: of the distance to the first network's maps.
-    dtype: of the activations.
+    num_labels: Number of labels N.
+    overlap_weight: Weight of the overlap of the two maps of a pair.
+    reference_weight: Weight of the distance to the first network's maps.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -64,17 +65,17 @@ class Head(nn.Module):
 def loss(
   output: Output, batch: Batch, side: Side, criterion: Criterion
 ) -> Losses:
-  """Returns the criterion's mean plus both weighted terms, and the parts.
+  """Returns the criterion's mean plus both weighted terms, and all by name.
 
   Args:
-    output: of the head.
-    batch: with `labels` [B, N].
+    output: The head's output.
+    batch: A batch with `labels` [B, N].
     side: `biased_pairs` [R, 2] and `reference`, the output of the first
       network on the same images.
-    criterion: loss of each example and label, from logits and labels [B, N].
+    criterion: Loss of each example and label, from logits and labels [B, N].
 
   Raises:
-    UserError: a side input is missing.
+    UserError: A side input is missing.
   """
   overlap, distance = terms(output, batch, side)
   overlap_weight, reference_weight = output.aux["loss_weights"]
@@ -87,15 +88,15 @@ def loss(
 
 
 def terms(output: Output, batch: Batch, side: Side) -> tuple[Array, Array]:
-  """Returns the overlap and the distance to the reference, not weighted.
+  """Returns the overlap and the distance to the reference, without weights.
 
-  Both are means over the images and pairs (b, c) of the global batch whose
-  labels b and c are both there, and over positions.
+  Both are means over positions, and over the images and pairs (b, c) of the
+  global batch in which the image has both labels.
 
   Args:
-    output: of the head.
-    batch: with `labels` [B, N].
-    side: see `loss`.
+    output: The head's output.
+    batch: A batch with `labels` [B, N].
+    side: See `loss`.
   """
   pairs_R2 = jnp.asarray(need(side, "biased_pairs"))
   reference_BNP = need(side, "reference").aux["attention"]
@@ -107,8 +108,8 @@ def terms(output: Output, batch: Batch, side: Side) -> tuple[Array, Array]:
     jnp.abs(ours - theirs).mean(-1) / 2
     for ours, theirs in zip(maps, wanted, strict=True)
   )
-  # The step takes the mean over devices of what each gives, so a device gives
-  # its own sum times their number. The count has no gradient to be summed.
+  # The training step averages the losses of all devices, so each device returns
+  # its own sum times their number. The count needs no gradient.
   count = parallel.axis_sum(together_BR.sum())
   scale = parallel.axis_size() / jnp.maximum(count, 1)
   return (
@@ -118,22 +119,22 @@ def terms(output: Output, batch: Batch, side: Side) -> tuple[Array, Array]:
 
 
 def cooccurring(labels_BN: Array, pairs_R2: Array) -> Array:
-  """Returns in which images both labels of a pair stand, bool [B, R]."""
+  """Returns which images have both labels of each pair, bool [B, R]."""
   return (labels_BN[:, pairs_R2[:, 0]] * labels_BN[:, pairs_R2[:, 1]]) > 0
 
 
 def pair_maps(cam_BNP: Array, pairs_R2: Array) -> tuple[Array, Array]:
-  """Returns the maps [B, R, P] of b and of c, each from 0 to 1.
+  """Returns the maps [B, R, P] of b and of c, each scaled to [0, 1].
 
   Args:
-    cam_BNP: class activation maps.
-    pairs_R2: (b, c), int.
+    cam_BNP: Class activation maps.
+    pairs_R2: Indices of the labels (b, c) of each pair, int.
   """
 
   def between_0_and_1(x_BRP: Array) -> Array:
     x_BRP = x_BRP - x_BRP.min(-1, keepdims=True)
     top_BR1 = x_BRP.max(-1, keepdims=True)
-    # Both sides of `where` are differentiated: neither may divide by 0.
+    # `where` differentiates both branches, so neither may divide by 0.
     scaled = x_BRP / jnp.where(top_BR1 > 0, top_BR1, 1)
     return jnp.where(top_BR1 > 0, scaled, 0)
 

@@ -1,20 +1,22 @@
 """In Pursuit of Causal Label Correlations (NeurIPS 2024).
 
 Label-specific features X come from the decoder of Query2Label ("decouple").
-Two heads read them: the decoupled head classifies each label from its own
-feature, the causal head from all labels' features under do(X): the backdoor
-sum over confounders c, ŷ_j = σ(Σ_c P(c) · fc2(CrossAttn(y_j, X+c, X+c))).
-Both have a loss of their own; their predictions are fused.
+Two heads read them. The decoupled head classifies each label from its own
+feature. The causal head classifies it from all labels' features under do(X), by
+the backdoor adjustment over confounders c:
+ŷ_j = σ(Σ_c P(c) · fc2(CrossAttn(y_j, X+c, X+c))). Each head has its own loss;
+their predictions are fused.
 
-The paper leaves open what stands between attention and fc2. The literal formula
-is `intervention='linear'`, under which nothing is left of the sum over
-confounders: it is the logit at their mean, which is zero, since the centres
-are centred by P(c). (Weights of the image itself, `adjustment='posterior'` in
-training, and centres that are learned have another mean.) See
-`nn/confounder_expectation.py`. It also leaves open whether an image is trained
-with its own confounders; under `adjustment='offset'`, our default, it is,
-whatever the form: under `linear` this is all that confounders do. See
-`nn/context_offset.py`.
+The paper does not say which layers are between the attention and fc2. The
+literal formula is `intervention='linear'`. There the sum over confounders
+reduces to the logit at their mean. This mean is zero because the centres are
+centred by P(c), so the sum has no effect. (With the image's own weights in
+training, `adjustment='posterior'`, or with learned centres, the mean is not
+zero.) See `nn/causal/confounder_expectation.py`.
+
+Nor does the paper say whether an image is trained with its own confounders.
+With `adjustment='offset'`, our default, it is, in every form; in `linear` this
+is the only effect of the confounders. See `nn/causal/context_offset.py`.
 """
 
 from __future__ import annotations
@@ -53,33 +55,33 @@ class Head(nn.Module):
   """Decoder, decoupled head, causal head, fusion.
 
   Attributes:
-    num_labels: N.
-    embed_dim: D of the decoder and of the causal head.
-    num_heads: A of both.
-    hidden: feed-forward width F of both.
-    num_encoder_layers: of the decoder, over positions.
-    num_decoder_layers: of the decoder, from labels to positions.
-    dropout: rate in training.
-    input_projection: linear map from C to D.
-    intervention: 'linear' (no sum over confounders is left, see above),
+    num_labels: Number of labels N.
+    embed_dim: Feature width D of the decoder and of the causal head.
+    num_heads: Number of attention heads A of both.
+    hidden: Feed-forward width F of both.
+    num_encoder_layers: Number of the decoder's encoder layers over positions.
+    num_decoder_layers: Number of its layers from labels to positions.
+    dropout: Dropout rate in training.
+    input_projection: Whether a linear map brings C to D.
+    intervention: 'linear' (the sum over confounders has no effect, see above),
       'post_norm', 'post_norm_ffn' or 'pre_norm'.
     expectation: 'vmapped', 'scan', 'closed_form' or 'auto'.
-    adjustment: 'prior', Σ P(c) in training and at test, as the paper has it;
-      'posterior', trained with the share of each confounder in the image
-      itself (batch entry `context_share` [B, K]) and tested with the prior;
-      'offset', as 'prior', and in training what these shares say of the
-      labels is added to the causal head's logits.
+    adjustment: 'prior': Σ P(c) in training and at test, as in the paper.
+      'posterior': in training the weights are the shares of the confounders in
+      the image itself (batch entry `context_share` [B, K]), at test the prior.
+      'offset': like 'prior', but in training the causal head's logits include
+      an offset computed from these shares.
     queries: 'shared' with the decoder, or the causal head's 'own'.
-    fusion: 'mean_probability', 'mean_logit', 'max', or one head alone:
+    fusion: 'mean_probability', 'mean_logit', 'max', or only one of the heads:
       'decoupled', 'causal'.
-    decoupled_weight: of the decoupled head's loss.
-    causal_weight: of the causal head's loss.
-    learn_confounders: the centres are where training starts, and are trained
-      with the rest; P(c), and `context_share`, stay as they are given.
-    single_key: not for training: `aux` also holds `logits_single_key`
-      [B, N, N], the causal head's logits of all labels (last axis) given the
-      feature of one label alone.
-    dtype: of the activations.
+    decoupled_weight: Weight of the decoupled head's loss.
+    causal_weight: Weight of the causal head's loss.
+    learn_confounders: Whether the centres are trained with the other
+      parameters; P(c) and `context_share` stay fixed.
+    single_key: Whether `aux` also holds `logits_single_key` [B, N, N], the
+      causal head's logits of all labels (last axis) given the feature of only
+      one label; not for training.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -105,7 +107,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown name among them.
+      UserError: An option has an unknown value.
     """
     check_name("method.queries", self.queries, QUERIES)
     check_name("method.adjustment", self.adjustment, ADJUSTMENTS)
@@ -115,7 +117,7 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
-    """Returns fused logits [B, N]; `aux` holds those of both heads."""
+    """Returns fused logits [B, N]; `aux` holds the logits of each head."""
     normal = nn.initializers.normal(1.0)
     shape = (self.num_labels, self.embed_dim)
     query_ND = self.param("query", normal, shape)
@@ -167,17 +169,17 @@ class Head(nn.Module):
     )
 
   def _projected(self, confounders: Confounders) -> Array:
-    """Standardises the centres by the prior and projects them, [K, D]."""
+    """Standardises the centres under the prior and projects them, [K, D]."""
     centres, prior = confounders.centres_KC, confounders.prior_K
     centred_KC = centres - (prior @ centres)[None]
-    # One scale for all channels keeps their proportions; with one cluster
-    # the deviation is 0 and so is the confounder.
+    # One scale for all channels keeps their proportions. With a single cluster
+    # the deviation is 0, and so is the confounder.
     variance = (prior @ jnp.square(centred_KC)).mean()
     scaled_KC = centred_KC * jax.lax.rsqrt(variance + 1e-12)
     if self.learn_confounders:
-      # Learned after they are standardised, so that a step of the optimiser is
-      # as large for every network that they may come from; and before they
-      # are projected, so that they start as those that are not learned.
+      # The learned centres are standardised ones, so that the optimiser's steps
+      # are equally large for every frozen network, and not yet projected, so
+      # that they start equal to centres that are not learned.
       start_KC = scaled_KC
       scaled_KC = self.param("confounders", lambda key: start_KC)
     project = nn.Dense(
@@ -191,7 +193,7 @@ class Head(nn.Module):
   def _context(
     self, confounders: Confounders, side: Side, train: bool
   ) -> tuple[Array, Array]:
-    """Returns the offset of the causal logits and the context's own logits."""
+    """Returns the offset of the causal logits, and the context's logits."""
     prior_1K = confounders.prior_K[None]
     share_BK = need(side, "context_share") if train else prior_1K
     offset = ContextOffset(self.num_labels, name="context")
@@ -207,18 +209,18 @@ class Head(nn.Module):
 
 
 def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
-  """Returns the logits [B, N] of the two heads' fused probabilities.
+  """Returns logits [B, N] of the fused probabilities of both heads.
 
   Args:
-    decoupled_BN: logits of the decoupled head.
-    causal_BN: logits of the causal head.
-    fusion: one of `FUSIONS`.
+    decoupled_BN: Logits of the decoupled head.
+    causal_BN: Logits of the causal head.
+    fusion: One of `FUSIONS`.
 
   Raises:
-    UserError: another fusion.
+    UserError: The fusion is unknown.
   """
   if fusion == "mean_probability":
-    # The logit of (σ(a) + σ(b)) / 2, without leaving the log domain.
+    # The logit of (σ(a) + σ(b)) / 2, computed in the log domain.
     log_sigmoid = jax.nn.log_sigmoid
     positive = jnp.logaddexp(log_sigmoid(decoupled_BN), log_sigmoid(causal_BN))
     negative = jnp.logaddexp(
@@ -244,7 +246,7 @@ def loss(
   The loss of the context's own logits is added where there are any.
   """
   del side
-  # The context's loss reaches its own weights alone: its size does not matter.
+  # The context's loss trains the context's own weights alone: it needs none.
   names = ("decoupled", "causal", "context")
   logits = {
     name: output.aux[f"logits_{name}"]

@@ -1,14 +1,14 @@
 """CCD: causal context debiasing (Liu et al., CVPR 2022).
 
-A context classifier guesses from the average feature which labels the scene
-suggests; the prototypes of those labels are the context, and it is taken off
-the feature that is classified: logits(x - tanh(W x) · softmax(context) M).
+A context classifier predicts from the average feature which labels the scene
+suggests. The prototypes of those labels form the context, which is subtracted
+from the feature to classify: logits(x - tanh(W x) · softmax(context) M).
 
-Trained in two stages. The first trains the context classifier alone; the
-memory M, one prototype a label, is the mean feature of the label's training
-images under that network. No code of the authors is known; the facts are
-those of the re-implementation CCD_MLIC, whose memory is the mean over the
-images of one process, augmented. Ours is the mean over all training images.
+Training has two stages. The first trains only the context classifier. The
+memory M has one prototype per label: the mean feature of the label's training
+images under that network. The authors' code is not known; details follow the
+re-implementation CCD_MLIC. Its memory is the mean over the augmented images of
+one process; ours is the mean over all training images.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ def first_stage(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
   """Returns the method that is trained first, and the fields of its `Head`.
 
   Args:
-    fields: of this `Head`.
+    fields: Fields of this method's `Head`.
   """
   return "ccd", fields | {"stage": 1}
 
 
 class Head(nn.Module):
-  """Context classifier, memory, classifier of what the context leaves.
+  """Context classifier, memory, and classifier of the debiased feature.
 
-  In stage 2 the context classifier has no loss of its own; it learns through
-  the context alone.
+  In stage 2 the context classifier has no loss of its own; it is trained only
+  through the context.
 
   Attributes:
-    num_labels: N.
-    num_heads: A, blocks of channels that are normalised on their own.
-    tau: scale of the logits.
-    beta: added to the norm of the classifiers' weights.
-    fuse: what is taken off the feature x, from the context m: 'selector',
-      tanh(W x) · m; 'mlp', two layers of m; 'concat', two layers of [x, m];
-      'none', m itself.
-    stage: 1, the context classifier alone, or 2.
-    dtype: not used: but for the activation maps, all is float32, [B, C].
+    num_labels: Number of labels N.
+    num_heads: Number A of blocks of channels that are normalised separately.
+    tau: Scale of the logits.
+    beta: Constant added to the norm of the classifiers' weights.
+    fuse: How the context m becomes what is subtracted from the feature x:
+      'selector', tanh(W x) · m; 'mlp', two layers of m; 'concat', two layers of
+      [x, m]; 'none', m itself.
+    stage: 1 (only the context classifier) or 2.
+    dtype: Not used; apart from the activation maps everything is float32.
   """
 
   num_labels: int
@@ -72,7 +72,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown fusion or stage.
+      UserError: The fusion or stage is unknown.
     """
     check_name("method.fuse", self.fuse, FUSES)
     if self.stage not in (1, 2):
@@ -83,8 +83,8 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N]; `aux` holds those of the context classifier.
 
-    `attention` [B, N, P] are class activation maps of the classifier that
-    gives the logits: its linear part, applied to the final map.
+    `attention` [B, N, P] are the class activation maps of the classifier that
+    gives the logits: its linear part applied to the final map.
     """
     del train
     map_BHWC = features.maps["final"]

@@ -1,10 +1,10 @@
 """The feature-split method of Singh et al. (CVPR 2020, arXiv:2001.03152).
 
-Half of the channels may learn context, the other half must do without it:
-where a label b stands without its context c, the first half is replaced by
-its mean over recent images, and the label weighs more. At test it is the
-plain classifier. What the paper leaves open follows its re-implementation
-for the ML Reproducibility Challenge.
+Half of the channels may represent context; the other half must work without it.
+Where a label b appears without its context c, the context channels are replaced
+by their mean over recent images, and the label has a larger weight. At test the
+method is the plain classifier. Details that the paper leaves open follow its
+re-implementation for the ML Reproducibility Challenge.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ SPLITS = ("half", "random")
 class Head(nn.Module):
   """The plain classifier with global average pooling, and its training.
 
-  The published code takes the complement of the context channels i as the
-  channels C-1-i. That is right of the second half; of a random one, some
-  channels come twice and some not at all. 'corrected' takes all others.
+  For context channels i, the published code uses the channels C-1-i as the
+  complement. That is correct if they are the second half; for a random half
+  some channels occur twice and others not at all. 'corrected' uses all others.
 
-  Until an image that is exclusive for no pair has been seen there is no
-  mean, and the published loss is NaN; here nothing is replaced, and every
-  weight is 1, until then.
+  There is no mean before the first image that is not exclusive for any pair.
+  Until then the published loss is NaN; here nothing is replaced, and every
+  weight is 1.
 
-  A label b may stand in several pairs: it is exclusive where it is so for
-  any of them, and takes the largest weight.
+  A label b may be in several pairs: it is exclusive if it is exclusive for any
+  of them, and has the largest of their weights.
 
   Attributes:
-    num_labels: N.
-    split: 'half', the second half of the channels is the context's; or
-      'random', half of them drawn when the parameters are.
-    window: batches that the mean is taken over.
-    min_weight: least weight of a label without its context.
-    weighted: whether such labels weigh more.
+    num_labels: Number of labels N.
+    split: Channels that represent context: 'half', the second half; or
+      'random', half of them, drawn when the parameters are initialised.
+    window: Number of batches that the mean is over.
+    min_weight: Smallest weight of a label without its context.
+    weighted: Whether such labels have a larger weight.
     variant: 'corrected' or 'published', see above.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -78,7 +78,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown name among them, or no batch in the window.
+      UserError: An option has an unknown value, or the window has no batch.
     """
     check_name("method.split", self.split, SPLITS)
     check_variant(self.variant)
@@ -102,7 +102,7 @@ class Head(nn.Module):
       "entry_weight": jnp.ones_like(logits_BN),
     }
     if train or self.is_initializing():
-      # Named at initialisation too: it makes the variables.
+      # Also at initialisation, to create the variables.
       channels_S = self._context_channels(found.pooled_BC.shape[-1])
       mean = RunningMean(self.window, name="context_mean")
       if train:
@@ -112,9 +112,9 @@ class Head(nn.Module):
     return Output(logits_BN, aux)
 
   def _context_channels(self, channels: int) -> Array:
-    """Returns the indices of the context's channels, int32 [S].
+    """Returns the indices of the context channels, int32 [S].
 
-    They are kept as float32, see `RunningMean`, and rounded.
+    They are stored as float32 and rounded, see `RunningMean`.
     """
 
     def init() -> Array:
@@ -133,7 +133,7 @@ class Head(nn.Module):
     mean: RunningMean,
     side: Side,
   ) -> dict[str, Array]:
-    """Returns the training's entries of `aux`."""
+    """Returns the entries of `aux` that only training has."""
     pooled_BC, logits_BN = found.pooled_BC, found.logits_BN
     pairs_R2 = jnp.asarray(need(side, "biased_pairs"))
     exclusive_BN = exclusive(need(side, "labels"), pairs_R2)
@@ -171,11 +171,11 @@ def loss(
 
 
 def exclusive(labels_BN: Array, pairs_R2: Array) -> Array:
-  """Returns where a label b stands without its context c, bool [B, N].
+  """Returns where a label b appears without its context c, bool [B, N].
 
   Args:
-    labels_BN: 0 or 1.
-    pairs_R2: (b, c), int.
+    labels_BN: Labels, 0 or 1.
+    pairs_R2: Indices of the labels (b, c) of each pair, int.
   """
   b_R, c_R = pairs_R2[:, 0], pairs_R2[:, 1]
   alone_BR = labels_BN[:, b_R] * (1 - labels_BN[:, c_R])
@@ -185,16 +185,16 @@ def exclusive(labels_BN: Array, pairs_R2: Array) -> Array:
 def label_weights(
   counted: Cooccurrence, pairs_R2: Array, min_weight: float
 ) -> Array:
-  """Returns the weight of each label where it stands alone, [N].
+  """Returns the weight of each label where it appears without its context, [N].
 
-  max(min_weight, √(images with b and c / images with b alone)) of a label b,
-  1 of the other labels. One that never stands alone is counted as if it did
-  once: its weight is not used.
+  The weight of a label b is max(min_weight, √(images with b and c / images with
+  b but not c)), that of all other labels 1. A label that never appears without
+  its context counts as if it did so once; its weight is not used.
 
   Args:
-    counted: over the training split.
-    pairs_R2: (b, c), int.
-    min_weight: see above.
+    counted: Counts of labels and pairs in the training split.
+    pairs_R2: Indices of the labels (b, c) of each pair, int.
+    min_weight: Smallest weight of a label b.
   """
   counts_NN, nums_N = (
     jnp.asarray(counted.counts_NN),

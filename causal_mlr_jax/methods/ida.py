@@ -1,11 +1,11 @@
 """IDA: interventional dual attention (Liu et al., ICLR 2023).
 
-Each label attends to the positions of the map once in each block of the
-channels, which samples the label's feature several times; attention among
-the samples takes the place of the sum over confounders. The maps of the
-spatial attention, over their norms, classify the result too.
+Each label attends to the positions of the map once per block of channels, which
+samples the label's feature several times. Attention among the samples replaces
+the sum over confounders. The queries of the spatial attention, divided by their
+norms, are also the weights of the classifier.
 
-No code of the authors is known; the facts are those of the re-implementation
+The authors' code is not known; details follow the re-implementation
 IDA_2023ICLR.
 """
 
@@ -35,27 +35,28 @@ HEAD_NORMS = ("own", "last")
 
 
 class Head(nn.Module):
-  """Spatial attention a head, attention among heads, classifier.
+  """Spatial attention in each head, attention among heads, and classifier.
 
-  Heads are A consecutive blocks of the channels; each gives a label one
-  token. In variant 'published' the array of features [C / A, A] is read row
-  by row as [A, C / A], without the transposition this needs, so every token
-  mixes all heads. 'corrected' makes head t token t.
+  The heads are A consecutive blocks of channels; each gives one token per
+  label. The variant 'published' reads the array of features [C / A, A] row by
+  row as [A, C / A] without the transposition this needs, so that every token
+  mixes all heads. In 'corrected', head t gives token t.
 
   Attributes:
-    num_labels: N.
-    num_heads: A.
-    num_layers: of the attention among tokens: 2 in the heavy form of the
-      published program, 1 in the light one.
-    beta: added to the norm of the weights.
-    heavy: layers with normalisation and feed-forward, and an output
-      projection; light layers are attention and a skip connection alone.
-    hidden: feed-forward width F of heavy layers.
-    head_norm: what each head of the classifier is divided by: the norm of
-      its 'own' weights, or that of the 'last' head's, as the second copy of
-      the published program does.
+    num_labels: Number of labels N.
+    num_heads: Number of attention heads A.
+    num_layers: Number of layers of attention among tokens: 2 in the heavy form
+      of the published code, 1 in the light form.
+    beta: Constant added to the norm of the weights.
+    heavy: Whether layers have normalisation and feed-forward, and an output
+      projection follows; light layers have only attention and a skip
+      connection.
+    hidden: Feed-forward width F of heavy layers.
+    head_norm: Norm that each head of the classifier is divided by: that of its
+      'own' weights, or that of the 'last' head's weights, as in the second copy
+      of the published code.
     variant: 'corrected' or 'published'.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -72,7 +73,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown name among them.
+      UserError: An option has an unknown value.
     """
     check_name("method.head_norm", self.head_norm, HEAD_NORMS)
     check_variant(self.variant)
@@ -80,7 +81,7 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
-    """Returns logits [B, N]; `attention` [B, N, P] is the mean over heads.
+    """Returns logits [B, N]; `attention` [B, N, P] is averaged over heads.
 
     Raises:
       UserError: A does not divide C.
@@ -131,7 +132,7 @@ class Head(nn.Module):
 
 
 class LightLayer(nn.Module):
-  """x + attention(x), one head, nothing normalised."""
+  """x + attention(x), with one head and without normalisation."""
 
   dtype: jnp.dtype = jnp.float32
 
@@ -143,11 +144,11 @@ class LightLayer(nn.Module):
 
 
 def sample(map_BPAE: Array, weight_ANE: Array) -> tuple[Array, Array]:
-  """Takes a feature of each label and head out of a map.
+  """Samples one feature per label and head from a feature map by attention.
 
   Args:
-    map_BPAE: a map, its channels in A blocks of E.
-    weight_ANE: the label's query in each head.
+    map_BPAE: A feature map whose channels are split into A blocks of E.
+    weight_ANE: Query of each label in each head.
 
   Returns:
     Features [B, N, A, E], and the attention [B, A, N, P], float32.

@@ -1,8 +1,8 @@
 """ML-GCN (Chen et al. 2019, arXiv:1904.03582).
 
-A graph convolution network over the labels turns their word vectors into the
-classifiers of a pooled feature map. The graph is counted over the training
-labels.
+A graph convolutional network over the labels turns their word vectors into
+classifiers of a pooled feature map. The graph comes from the co-occurrence of
+training labels.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ loss, scores = losses.loss, losses.scores
 
 
 class GraphConvolution(nn.Module):
-  """Â x W, without a bias.
+  """Graph convolution Â x W, without a bias.
 
   Attributes:
-    features: width of the result.
+    features: Width of the result.
   """
 
   features: int
@@ -51,20 +51,20 @@ class GraphConvolution(nn.Module):
 
 
 class Head(nn.Module):
-  """Two graph convolutions over word vectors, and the pooled feature map.
+  """Classifiers from two graph convolutions, applied to the pooled feature map.
 
-  In 'published' the maximum is taken over the window in the map's top left
-  corner alone, the whole map for images of 448 pixels and no longer for
+  The variant 'published' takes the maximum only over a window in the top left
+  corner of the map, which is the whole map for images of 448 pixels but not for
   larger ones; 'corrected' takes it over all positions.
 
   Attributes:
-    num_labels: N.
-    hidden: width of the first convolution.
-    threshold: conditional probability that makes an edge (τ).
-    reweight: what a label's neighbours weigh together (p).
+    num_labels: Number of labels N.
+    hidden: Width of the first convolution.
+    threshold: Conditional probability τ from which there is an edge.
+    reweight: Total weight p of a label's neighbours.
     variant: 'corrected' or 'published'.
-    window: side of the window of 'published', in positions.
-    dtype: of the class activation maps; the graph is float32.
+    window: Side of the window of 'published', in positions.
+    dtype: Dtype of the class activation maps; the graph is float32.
   """
 
   num_labels: int
@@ -79,7 +79,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown variant.
+      UserError: The variant is unknown.
     """
     check_variant(self.variant)
     super().__post_init__()
@@ -88,8 +88,8 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N].
 
-    `aux` holds class activation maps `attention` [B, N, P], the graph
-    `graph` [N, N], and the nodes after each convolution, `hidden` [N, F] and
+    `aux` holds the class activation maps `attention` [B, N, P], the `graph`
+    [N, N], and the nodes after each convolution, `hidden` [N, F] and
     `classifiers` [N, C].
     """
     del train
@@ -135,16 +135,16 @@ def adjacency(
 ) -> Array:
   """Returns the re-weighted graph with self-loops [N, N] (equation 8).
 
-  Row i has an edge to j where P(j | i) reaches the threshold. The edges into
-  a label share `reweight`: the sum runs over the column, as in the published
-  code and its authors' correction of the equation.
+  Row i has an edge to j where P(j | i) reaches the threshold. The edges into a
+  label sum to `reweight`: the sum is over the column, as in the published code
+  and in the authors' correction of the equation.
 
   Args:
-    counted: labels and pairs over the training split.
-    threshold: τ.
-    reweight: p.
+    counted: Counts of labels and of pairs of labels in the training split.
+    threshold: Threshold τ.
+    reweight: Total weight p of a label's neighbours.
   """
-  # A share of exactly τ is an edge, however the quotient was rounded.
+  # A probability of exactly τ is an edge, however the quotient was rounded.
   edges_NN = counted.conditional() >= threshold * (1 - 3e-7)
   edges_NN = jnp.asarray(edges_NN, jnp.float32)
   into_N = edges_NN.sum(axis=0)
@@ -152,6 +152,6 @@ def adjacency(
 
 
 def normalised(adjacency_NN: Array) -> Array:
-  """Returns D^-1/2 Aᵀ D^-1/2 [N, N], D the sums of the rows of A."""
+  """Returns D^-1/2 Aᵀ D^-1/2 [N, N], where D are the row sums of A."""
   scale_N = lax.rsqrt(adjacency_NN.sum(axis=1))
   return scale_N[:, None] * adjacency_NN.T * scale_N[None]

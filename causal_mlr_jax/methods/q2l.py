@@ -20,18 +20,18 @@ loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):
-  """Label queries, decoder, one linear classifier a label.
+  """Label queries, decoder, and one linear classifier per label.
 
   Attributes:
-    num_labels: N.
-    embed_dim: D.
-    num_heads: A.
-    hidden: feed-forward width F.
-    num_encoder_layers: over positions.
-    num_decoder_layers: from labels to positions.
-    dropout: rate in training.
-    input_projection: linear map from C to D.
-    dtype: of the activations.
+    num_labels: Number of labels N.
+    embed_dim: Feature width D.
+    num_heads: Number of attention heads A.
+    hidden: Feed-forward width F.
+    num_encoder_layers: Number of encoder layers over the positions.
+    num_decoder_layers: Number of decoder layers from labels to positions.
+    dropout: Dropout rate in training.
+    input_projection: Whether a linear map brings C to D.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int

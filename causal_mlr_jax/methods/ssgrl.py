@@ -1,8 +1,9 @@
 """SSGRL (Chen et al. 2019, arXiv:1908.07325).
 
-Word vectors guide the attention that gathers one feature vector a label; a
+Word vectors guide the attention that gathers one feature vector per label. A
 gated graph network over the labels' conditional probabilities passes messages
-between them; each label is classified from its vectors before and after.
+between these vectors. Each label is classified from its vectors before and
+after the graph network.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):
-  """Semantic decoupling, gated graph network, one classifier a label.
+  """Semantic decoupling, gated graph network, and one classifier per label.
 
-  In 'published' the graph's reset gate takes the update gate's matrix of the
-  state; in 'corrected' it has its own, as in the paper.
+  In 'published' the graph's reset gate uses the update gate's matrix for the
+  state; in 'corrected' it has its own matrix, as in the paper.
 
   Attributes:
-    num_labels: N.
-    joint_dim: width J in which positions and words meet.
-    output_dim: D of what is classified.
-    steps: of message passing.
-    pool: side of the windows that are averaged first; positions that fill
-      no window, at the right and the bottom, are left out.
+    num_labels: Number of labels N.
+    joint_dim: Width J of the joint space of positions and words.
+    output_dim: Width D of the vectors that are classified.
+    steps: Number of message-passing steps.
+    pool: Side of the windows that are averaged first; positions at the right
+      and bottom that do not fill a window are ignored.
     variant: 'corrected' or 'published'.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -57,7 +58,7 @@ class Head(nn.Module):
     """Checks the options.
 
     Raises:
-      UserError: an unknown variant.
+      UserError: The variant is unknown.
     """
     check_variant(self.variant)
     super().__post_init__()
@@ -66,13 +67,13 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N].
 
-    `aux` holds `attention` [B, N, P] over the final map, where the positions
-    of a window share its weight; the same over windows, `pooled_attention`
-    [B, N, h, w]; and each label's vectors [B, N, C], gathered (`semantic`)
-    and after the graph (`graph`).
+    `aux` holds the attention over windows, `pooled_attention` [B, N, h, w]; the
+    same over the positions of the final map, `attention` [B, N, P], where the
+    positions of a window share its weight; and each label's vectors [B, N, C]
+    before (`semantic`) and after the graph network (`graph`).
 
     Raises:
-      UserError: the final map is smaller than a window.
+      UserError: The final map is smaller than a window.
     """
     del train
     map_BHWC = features.maps["final"].astype(self.dtype)
@@ -103,10 +104,10 @@ class Head(nn.Module):
 
 
 class Weights(nn.Module):
-  """Kernel of a linear map, for a product with another before its use.
+  """The kernel and bias of a linear map that is merged with another one.
 
-  The bias is there for the published weights: it adds the same to the scores
-  of all positions, which softmax drops, so it does not learn.
+  The bias exists only for the published weights: it adds the same value to the
+  scores of all positions, which softmax ignores, so it is not trained.
   """
 
   features: int
@@ -123,13 +124,13 @@ class Weights(nn.Module):
 class SemanticDecoupling(nn.Module):
   """Attention of words to positions through low-rank bilinear pooling.
 
-  The paper's semantic decoupling: score = u · W_3 tanh(W_1 x ∘ W_2 g).
-  Nothing stands between W_3 and u, so that their product is taken once, and
-  no J x J product for every pair of a position and a label.
+  The paper's semantic decoupling: score = u · W_3 tanh(W_1 x ∘ W_2 g). Since
+  nothing comes between W_3 and u, their product is computed once, instead of a
+  J x J product for every pair of a position and a label.
 
   Attributes:
-    joint_dim: J.
-    dtype: of the activations.
+    joint_dim: Width J of the joint space.
+    dtype: Dtype of the activations.
   """
 
   joint_dim: int
@@ -137,7 +138,7 @@ class SemanticDecoupling(nn.Module):
 
   @nn.compact
   def __call__(self, x_BPC: Array, words_NE: Array) -> tuple[Array, Array]:
-    """Returns features [B, N, C] and weights [B, N, P], float32."""
+    """Returns features [B, N, C] and attention [B, N, P], float32."""
 
     def project(name: str) -> UniformDense:
       return UniformDense(
@@ -160,14 +161,14 @@ class SemanticDecoupling(nn.Module):
 def joint_scores(position_BPJ: Array, word_NJ: Array, score_J1: Array) -> Array:
   """Returns tanh(position ∘ word) · score [B, N, P], float32.
 
-  One label at a time, and once more in the backward pass, so that no array
-  [B, P, N, J] stands in memory: for 16 images of 49 positions and 80 labels,
-  J = 1024, 10 MiB in place of 980, at a tenth of the time on a CPU.
+  Labels are processed one by one, and recomputed in the backward pass, so that
+  no array [B, P, N, J] is needed: for 16 images of 49 positions, 80 labels and
+  J = 1024 this takes 10 MiB instead of 980, and a tenth of the time on a CPU.
 
   Args:
-    position_BPJ: projected positions.
-    word_NJ: projected words.
-    score_J1: direction of the score.
+    position_BPJ: Projected positions.
+    word_NJ: Projected words.
+    score_J1: Kernel that maps a joint vector to its score.
   """
   score_BPJ = score_J1.reshape(1, 1, -1)
 
@@ -181,15 +182,14 @@ def joint_scores(position_BPJ: Array, word_NJ: Array, score_J1: Array) -> Array:
 
 
 class GatedGraph(nn.Module):
-  """Gated message passing along the graph and against it.
+  """Gated message passing along the graph's edges, in both directions.
 
-  The paper's semantic interaction; the gates are those of a GRU whose input
-  is the message.
+  The paper's semantic interaction: a GRU whose input is the message.
 
   Attributes:
-    steps: T.
+    steps: Number of steps T.
     variant: 'corrected' or 'published', see `Head`.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   steps: int
@@ -225,21 +225,21 @@ class GatedGraph(nn.Module):
 
 
 def average_windows(map_BHWC: Array, size: int) -> Array:
-  """Returns the averages of windows without overlap, [B, h, w, C].
+  """Returns the averages of non-overlapping windows, [B, h, w, C].
 
   Args:
-    map_BHWC: a feature map.
-    size: side of a window; h is ⌊H / size⌋.
+    map_BHWC: A feature map.
+    size: Side of a window; h is ⌊H / size⌋.
 
   Raises:
-    UserError: the map is smaller than a window.
+    UserError: The map is smaller than a window.
   """
   batch, height, width, channels = map_BHWC.shape
   h, w = height // size, width // size
   if not h or not w:
     raise UserError(
       f"method.pool = {size} is larger than the final feature map, which is "
-      f"{height} x {width}; take larger images, or method.pool=1."
+      f"{height} x {width}; use larger images, or method.pool=1."
     )
   cut = map_BHWC[:, : h * size, : w * size]
   return cut.reshape(batch, h, size, w, size, channels).mean(axis=(2, 4))
@@ -248,12 +248,12 @@ def average_windows(map_BHWC: Array, size: int) -> Array:
 def over_positions(
   weight_BNhw: Array, shape: tuple[int, int, int, int], size: int
 ) -> Array:
-  """Returns attention over windows as attention over positions, [B, N, P].
+  """Spreads attention over windows to attention over positions, [B, N, P].
 
   Args:
-    weight_BNhw: one weight a window.
-    shape: of the map [B, H, W, C]; what no window covers gets 0.
-    size: side of a window; its positions share its weight.
+    weight_BNhw: Attention weight of each window.
+    shape: Shape [B, H, W, C] of the map; positions outside all windows get 0.
+    size: Side of a window; its positions share its weight.
   """
   spread = jnp.repeat(jnp.repeat(weight_BNhw, size, axis=2), size, axis=3)
   below, right = (shape[i + 1] - spread.shape[i + 2] for i in range(2))

@@ -1,12 +1,13 @@
 """TDRG (Zhao et al. 2021, "Transformer-based Dual Relation Graph").
 
-A transformer reads the map before the last, the last one and a smaller third
-one, after each was multiplied by the others (structural relations). Semantic
-attention gathers one vector a label, and a graph drawn from the image and
-guided by the transformer convolves them (semantic relations).
+A transformer reads the second to last feature map, the last one and a smaller
+third one, after combining each with the others by multiplication (structural
+relations). Semantic attention gathers one vector per label, and a graph,
+predicted from the image and guided by the transformer, convolves these vectors
+(semantic relations).
 
-Nothing tells the transformer where a position lies: the published code makes
-positions and does not pass them on, and neither variant has any.
+The transformer has no position encodings: the published code computes some but
+does not pass them on, and neither variant has any.
 """
 
 from __future__ import annotations
@@ -48,34 +49,33 @@ from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
 scores = losses.scores
-# Share of each branch in the score.
+# Weight of each branch in the score.
 TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3
-TOP_SHARE = 0.05  # of the positions that the third classifier averages
-WINDOW = 3  # side of the convolution that makes the smallest map
+TOP_SHARE = 0.05  # share of positions that the third classifier averages
+WINDOW = 3  # kernel side of the convolution that makes the smallest map
 exact_gelu = partial(nn.gelu, approximate=False)
 
 
 class Head(nn.Module):
-  """Cross-scale maps, shared encoder, semantic nodes, guided graph.
+  """Cross-scale maps, shared encoder, semantic nodes, and guided graph.
 
-  `variant='published'` is the code whose numbers the paper reports: its
-  encoder attends over the images of a batch, each position for itself (of
-  the batch on one device, where there are several), so that a prediction
-  depends on the images beside it. 'corrected' attends over the positions of
-  each image. The published code divides by zero on final maps of 10
-  positions or fewer, where 5 % of them round to none; here one is taken, in
-  both variants.
+  `variant='published'` is the code behind the paper's numbers. For each
+  position separately, its encoder attends over the images of a batch (of one
+  device's batch), so that a prediction depends on the other images.
+  'corrected' attends over the positions of each image. On final maps of 10
+  positions or fewer, 5 % of the positions round to none, and the published code
+  divides by zero; here one position is used, in both variants.
 
   Attributes:
-    num_labels: N.
-    embed_dim: D of the encoder; nodes are twice as wide.
-    num_heads: A of the encoder.
-    hidden: feed-forward width F of the encoder.
-    num_layers: shared by the three scales.
-    dropout: rate in training, of the encoder.
-    middle_stage: name of the map before the last.
+    num_labels: Number of labels N.
+    embed_dim: Feature width D of the encoder; nodes are twice as wide.
+    num_heads: Number of attention heads A of the encoder.
+    hidden: Feed-forward width F of the encoder.
+    num_layers: Number of encoder layers, which the three scales share.
+    dropout: Dropout rate of the encoder in training.
+    middle_stage: Name of the second to last feature map.
     variant: 'corrected' or 'published'.
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   num_labels: int
@@ -92,7 +92,7 @@ class Head(nn.Module):
     """Checks the variant.
 
     Raises:
-      UserError: an unknown variant.
+      UserError: The variant is unknown.
     """
     check_variant(self.variant)
     super().__post_init__()
@@ -101,13 +101,13 @@ class Head(nn.Module):
   def __call__(self, features: Features, side: Side, *, train: bool) -> Output:
     """Returns logits [B, N], the fusion of transformer and graph.
 
-    `aux` holds class activation maps `attention` [B, N, P], the logits of
-    the three classifiers, the encoded scales [B, P, D] from the finest on,
-    the nodes [B, N, 2D] before and after the graph (`label_features`), and
-    its adjacency [B, N, N].
+    `aux` holds the class activation maps `attention` [B, N, P], the logits of
+    the three classifiers, the encoded scales [B, P, D] from fine to coarse, the
+    nodes [B, N, 2D] before and after the graph (`label_features`), and the
+    graph's adjacency [B, N, N].
 
     Raises:
-      UserError: there is no map `middle_stage`, or the final map is smaller
+      UserError: There is no map `middle_stage`, or the final map is smaller
         than 3 x 3.
     """
     del side
@@ -151,25 +151,25 @@ class Head(nn.Module):
     """Returns the middle and the final map."""
     if self.middle_stage not in maps:
       raise UserError(
-        f"method.middle_stage = {self.middle_stage!r} is no map of this "
-        f"backbone. Expected one of {', '.join(sorted(maps))}; set "
-        "method.middle_stage to the map before the last."
+        f"method.middle_stage = {self.middle_stage!r} is not a feature map of "
+        f"this backbone. Expected one of {', '.join(sorted(maps))}; set "
+        "method.middle_stage to the second to last map."
       )
     final_BHWC = maps["final"]
     height, width = final_BHWC.shape[1:3]
     if min(height, width) < WINDOW:
       raise UserError(
         f"TDRG needs a final map of at least {WINDOW} x {WINDOW}, and got "
-        f"{height} x {width}: use larger images, or a backbone that divides "
-        "them less."
+        f"{height} x {width}: use larger images, or a backbone with a smaller "
+        "stride."
       )
     return maps[self.middle_stage], final_BHWC
 
   def _scales(self, middle_BHWC: Array, final_BHWC: Array) -> list[Array]:
-    """Returns three maps of width D, each told of the others.
+    """Returns three maps of width D that are combined across scales.
 
-    Each, resized to the finest grid, gains the product of all three, and is
-    resized back to its own.
+    Each is resized to the finest grid, the product of all three is added to it,
+    and it is resized back to its own grid.
     """
 
     def linear(name: str) -> UniformDense:
@@ -223,11 +223,11 @@ class Head(nn.Module):
 
     return [encode(flattened(x_BHWC)) for x_BHWC in scales]
 
-  # The transformer guides the nodes and the graph, and learns nothing from
-  # either.
+  # The transformer guides the nodes and the graph but gets no gradient from
+  # them.
 
   def _structure(self, encoded_BPD: Array, mask_BNP: Array) -> Array:
-    """Returns the encoded map gathered under each label's mask, [B, N, D]."""
+    """Returns the encoded map summed under each label's mask, [B, N, D]."""
     gathered_BND = jax.lax.stop_gradient(gather(encoded_BPD, mask_BNP))
     return UniformDense(self.embed_dim, dtype=self.dtype, name="guidance")(
       gathered_BND

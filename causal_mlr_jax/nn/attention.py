@@ -12,13 +12,13 @@ from causal_mlr_jax.core.types import Array
 def attend(
   query_BQD: Array, key_BPD: Array, value_BPD: Array, num_heads: int
 ) -> tuple[Array, Array]:
-  """Scaled dot-product attention over heads, softmax in float32.
+  """Computes multi-head scaled dot-product attention, softmax in float32.
 
   Args:
-    query_BQD: projected queries; the batch axis may be 1 and is broadcast.
-    key_BPD: projected keys.
-    value_BPD: projected values.
-    num_heads: A; D is split into A consecutive blocks.
+    query_BQD: Projected queries; the batch axis may be 1 and is broadcast.
+    key_BPD: Projected keys.
+    value_BPD: Projected values.
+    num_heads: Number of heads A; D is split into A consecutive blocks.
 
   Returns:
     The attended values [B, Q, D] and the weights [B, A, Q, P], float32.
@@ -39,11 +39,11 @@ def attend(
 
 
 class Projection(nn.Module):
-  """A linear map whose bias can be kept from learning.
+  """A linear map whose bias can be excluded from training.
 
-  The bias of the keys adds the same to every logit of a row, which softmax
-  drops: its gradient is zero but for rounding, and Adam would walk it by the
-  full learning rate in a direction that rounding decides.
+  The keys' bias adds the same value to every logit of a row, and softmax
+  ignores such a constant. Its gradient is therefore zero up to rounding, but
+  Adam would still move it by the full learning rate in a random direction.
   """
 
   learn_bias: bool
@@ -64,13 +64,13 @@ class Projection(nn.Module):
 class MultiHeadAttention(nn.Module):
   """Attention with query, key, value and output projections, all biased.
 
-  Initialised as torch's: Xavier over the stacked input projections (fan-out
+  Initialised like PyTorch's: Xavier over the stacked input projections (fan-out
   3D), zero biases.
 
   Attributes:
-    num_heads: A, must divide the width D.
-    dropout: rate on the attention weights, in training.
-    dtype: of the activations.
+    num_heads: Number of heads A; must divide the width D.
+    dropout: Dropout rate of the attention weights in training.
+    dtype: Dtype of the activations.
   """
 
   num_heads: int
@@ -81,7 +81,7 @@ class MultiHeadAttention(nn.Module):
   def __call__(
     self, query_BQD: Array, key_BPD: Array, value_BPD: Array, *, train: bool
   ) -> tuple[Array, Array]:
-    """Returns the output [B, Q, D] and weights averaged over heads [B, Q, P].
+    """Returns the output [B, Q, D] and the head-averaged weights [B, Q, P].
 
     The returned weights are those before dropout.
     """

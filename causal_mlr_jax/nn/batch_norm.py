@@ -1,9 +1,9 @@
-"""Batch normalisation that agrees with published PyTorch weights.
+"""Batch normalisation compatible with published PyTorch weights.
 
-Departures from `flax.linen.BatchNorm`: the running variance is updated with
-the unbiased batch variance, the statistics are synchronised whenever the
-named axis is bound (so that the same module runs inside and outside of a
-mapped step), and a layer can be frozen.
+It differs from `flax.linen.BatchNorm` in three ways: the running variance is
+updated with the unbiased batch variance; the statistics are synchronised
+whenever the named axis is bound, so that the same module runs inside and
+outside of a mapped step; and a layer can be frozen.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from causal_mlr_jax.core.types import Array
 
 
 class BatchNorm(nn.Module):
-  """Normalises each channel, in float32 whatever the activations are.
+  """Normalises each channel, always in float32.
 
   Variables: `params` scale [C] and bias [C]; `batch_stats` mean [C] and var
   [C], all float32.
   """
 
-  momentum: float = 0.9  # kept share of the running statistics a step
+  momentum: float = 0.9  # share of the running statistics kept at each step
   epsilon: float = 1e-5
-  axis_name: str | None = None  # mapped axis to take the statistics over
-  frozen: bool = False  # running statistics only, no gradient to scale, bias
+  axis_name: str | None = None  # mapped axis to synchronise the statistics over
+  frozen: bool = False  # use running statistics; scale and bias do not learn
   dtype: jnp.dtype = jnp.float32  # of the result
 
   @nn.compact
@@ -35,8 +35,8 @@ class BatchNorm(nn.Module):
     """Normalises `x` and, in training, updates the running statistics.
 
     Args:
-      x: activations [..., C].
-      train: use the statistics of the batch, unless frozen.
+      x: Activations [..., C].
+      train: Whether to use the statistics of the batch, unless frozen.
 
     Returns:
       Normalised activations [..., C] in `dtype`.
@@ -65,7 +65,7 @@ class BatchNorm(nn.Module):
   def _batch_statistics(
     self, x: Array, mean_C: nn.Variable, var_C: nn.Variable
   ) -> tuple[Array, Array]:
-    """Returns mean and biased variance, and moves the running ones."""
+    """Returns mean and biased variance, and updates the running statistics."""
     axes = tuple(range(x.ndim - 1))
     devices = parallel.axis_size(self.axis_name)
 
@@ -73,7 +73,7 @@ class BatchNorm(nn.Module):
       v = v.mean(axes, keepdims=True)
       return lax.pmean(v, self.axis_name) if devices > 1 else v
 
-    # Two passes: E[x^2] - E[x]^2 loses the variance where the mean is large.
+    # Two passes: E[x^2] - E[x]^2 loses precision where the mean is large.
     mean = average(x)
     var = average(jnp.square(x - mean)).reshape(-1)
     mean = mean.reshape(-1)

@@ -1,8 +1,9 @@
 """Convolutions and pooling with the padding of published weights.
 
-Pointwise convolutions are matrix products, and depthwise ones a sum of
-shifted products on the CPU: XLA's own kernels for both are many times slower
-there (pointwise in the backward pass, depthwise in both).
+Pointwise convolutions are computed as matrix products and, on the CPU,
+depthwise ones as a sum of shifted products: XLA's own CPU kernels are many
+times slower (for pointwise convolutions in the backward pass, for depthwise
+ones in both passes).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 def resolve_padding(
   padding: int | str, size: int, stride: int, grid: tuple[int, int]
 ) -> Pads:
-  """Returns the zeros to add before and after each grid axis.
+  """Returns the number of zeros to add before and after each grid axis.
 
   Args:
-    padding: a symmetric width, or "SAME": as many as make the output
-      ceil(grid / stride), the odd one after.
-    size: side of the kernel.
-    stride: step of the kernel.
-    grid: height and width of the input.
+    padding: Number of zeros on each side, or "SAME": as many as make the output
+      ceil(grid / stride), with an odd one added after.
+    size: Side of the kernel.
+    stride: Stride of the kernel.
+    grid: Height and width of the input.
   """
   if padding != "SAME":
     return ((padding, padding), (padding, padding))
@@ -42,7 +43,7 @@ def resolve_padding(
 
 
 class Conv(nn.Module):
-  """A square convolution; kernel `kernel` [k, k, C_in, C_out]."""
+  """A square convolution; its `kernel` is [k, k, C_in, C_out]."""
 
   features: int
   kernel_size: int
@@ -62,7 +63,7 @@ class Conv(nn.Module):
     x = x.astype(self.dtype)
     pads = resolve_padding(padding, k, stride, x.shape[1:3])
     if k == 1 and not any(map(any, pads)):
-      # Slicing first: the product is taken for the positions kept only.
+      # Slice first, to compute the product only for the positions kept.
       x = x[:, ::stride, ::stride] @ kernel[0, 0]
     else:
       x = lax.conv_general_dilated(
@@ -75,7 +76,7 @@ class Conv(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-  """A square convolution a channel; kernel `kernel` [k, k, 1, C]."""
+  """A square convolution per channel; its `kernel` is [k, k, 1, C]."""
 
   kernel_size: int
   stride: int = 1
@@ -99,10 +100,10 @@ def depthwise(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
   """Convolves each channel with its own kernel.
 
   Args:
-    x: activations [B, H, W, C].
-    kernel: weights [k, k, 1, C].
-    stride: step of the kernel.
-    pads: zeros before and after each grid axis.
+    x: Activations [B, H, W, C].
+    kernel: Weights [k, k, 1, C].
+    stride: Stride of the kernel.
+    pads: Number of zeros before and after each grid axis.
 
   Returns:
     Activations [B, H', W', C].
@@ -142,13 +143,13 @@ def _shifted_sum(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
-  """Takes the largest value of each window, outside counting as -inf.
+  """Returns the largest value of each window; padding counts as -inf.
 
   Args:
-    x: activations [B, H, W, C].
-    size: side of the window.
-    stride: step of the window.
-    padding: positions added on every side.
+    x: Activations [B, H, W, C].
+    size: Side of the window.
+    stride: Stride of the window.
+    padding: Number of positions added on every side.
 
   Returns:
     Activations [B, H', W', C].

@@ -1,4 +1,4 @@
-"""Pixels to network inputs, on the device."""
+"""Normalisation of pixels to network inputs, on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two-dimensional positions: fixed sines, and learned tables resized."""
+"""Two-dimensional position encodings: sines and resized learned tables."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ CUBIC_A = -0.75
 def sine_2d(
   height: int, width: int, dim: int, temperature: float = 10000.0
 ) -> np.ndarray:
-  """Returns sine positions [H * W, D], row-major, as DETR and Query2Label.
+  """Returns the sine position encodings [H * W, D] of DETR and Query2Label.
 
-  The first half of the channels encodes the row, the second the column.
-  Row h (from 1) becomes the angle 2π h / H, divided by T^(2⌊i/2⌋ / (D/2));
-  even channels take the sine, odd ones the cosine.
+  Positions are row-major. The first half of the channels encodes the row, the
+  second the column. In channel i, row h (from 1) has the angle
+  2π h / H / T^(2⌊i/2⌋ / (D/2)). Even channels hold its sine, odd ones its
+  cosine.
 
   Args:
-    height: H.
-    width: W.
-    dim: D, a multiple of 4.
-    temperature: T.
+    height: Height H of the grid.
+    width: Width W of the grid.
+    dim: Number of channels D, a multiple of 4.
+    temperature: Base T of the frequencies.
   """
   half = dim // 2
   channel = np.arange(half, dtype=np.float64)
@@ -43,21 +44,21 @@ def sine_2d(
 def resize_grid(
   table: np.ndarray, grid: tuple[int, int], target: tuple[int, int]
 ) -> np.ndarray:
-  """Resizes a table of learned positions to another grid.
+  """Resizes a table of learned position encodings to another grid.
 
-  PyTorch's bicubic rule, after which published weights are resized: corners
-  not aligned, no antialiasing, samples outside taken from the border.
+  Uses PyTorch's bicubic rule, as is usual for published weights: corners not
+  aligned, no antialiasing, samples outside the grid taken from its border.
 
   Args:
-    table: positions [h * w, D], row-major.
-    grid: h and w.
-    target: H and W.
+    table: Position encodings [h * w, D], row-major.
+    grid: Height h and width w of the table.
+    target: Height H and width W of the result.
 
   Returns:
-    Positions [H * W, D], row-major, float32 or wider.
+    Position encodings [H * W, D], row-major, float32 or wider.
 
   Raises:
-    ValueError: the table is not of its grid.
+    ValueError: The table does not have h * w rows.
   """
   rows, columns = map(_cubic_matrix, grid, target)
   old = np.asarray(table, np.float64).reshape(*grid, -1)
@@ -75,7 +76,7 @@ def _cubic_matrix(length: int, target: int) -> np.ndarray:
   far = CUBIC_A * (distance**3 - 5 * distance**2 + 8 * distance - 4)
   matrix = np.zeros((target, length))
   samples = np.clip(first, 0, length - 1).astype(int)
-  # Adds up: several taps may fall on the same sample of the border.
+  # `add.at`, because several taps may fall on the same sample of the border.
   np.add.at(
     matrix,
     (np.arange(target)[:, None], samples),

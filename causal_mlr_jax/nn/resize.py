@@ -9,18 +9,18 @@ from causal_mlr_jax.core.types import Array
 
 
 def resize_aligned(map_BHWC: Array, grid: tuple[int, int]) -> Array:
-  """Resizes a map bilinearly; its corners stay where they are.
+  """Resizes a map bilinearly with aligned corners.
 
   Args:
-    map_BHWC: a feature map.
-    grid: height H' and width W' of the result.
+    map_BHWC: A feature map.
+    grid: Height H' and width W' of the result.
 
   Returns:
-    A map [B, H', W', C] of the same type.
+    A map [B, H', W', C] of the same dtype.
   """
   height, width = map_BHWC.shape[1:3]
   dtype = map_BHWC.dtype
-  # One axis after the other; an axis of the right length is left alone.
+  # The axes are resized in turn; an axis of the right length is skipped.
   if height != grid[0]:
     rows = jnp.asarray(aligned_matrix(height, grid[0]), dtype)
     map_BHWC = jnp.einsum("IH,BHWC->BIWC", rows, map_BHWC)
@@ -33,7 +33,7 @@ def resize_aligned(map_BHWC: Array, grid: tuple[int, int]) -> Array:
 def aligned_matrix(length: int, target: int) -> np.ndarray:
   """Returns the matrix [target, length] that resizes one axis, float32.
 
-  Its rows sum to 1. The one position of an axis of length 1 is the first.
+  Its rows sum to 1. If the target length is 1, it takes the first position.
   """
   place = np.arange(target) * ((length - 1) / max(target - 1, 1))
   distance = np.abs(place[:, None] - np.arange(length)[None])

@@ -1,4 +1,4 @@
-"""The mean of a feature over the images of the last batches."""
+"""The mean of a feature over the images of the most recent batches."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from causal_mlr_jax.core.types import Array
 
 
 class RunningMean(nn.Module):
-  """Keeps the sum and the count of each of the last batches.
+  """Keeps the sum and the image count of each of the last `window` batches.
 
-  Images count alike, whichever batch they were in. Variables, collection
-  `running`: sums [window, C], counts [window], and cursor [], the place of
-  the next batch. The cursor is float32, as a training that averages its
-  variables expects of all of them; an averaged one is never read, for
-  nothing but training reads this collection.
+  All images have the same weight, whichever batch they were in. The variables
+  are in the collection `running`: sums [window, C], counts [window] and cursor
+  [], the index at which the next batch is written. The cursor is float32
+  because training averages all variables and expects floats. Its average is
+  never read: only training reads this collection.
 
   Attributes:
-    window: number of batches.
+    window: Number of batches.
   """
 
   window: int
 
   @nn.compact
   def __call__(self, x_BC: Array, keep_B: Array) -> tuple[Array, Array]:
-    """Adds a batch and takes the mean; it has no gradient.
+    """Adds a batch and returns the mean, without a gradient.
 
-    The batch is that of all devices where the mapped axis is bound. It stays
-    only where the collection is mutable.
+    Where the mapped axis is bound, the batch is the global one. It is stored
+    only if the collection is mutable.
 
     Args:
-      x_BC: feature vectors.
-      keep_B: 1 for the images that count, 0 for the others. A batch of
-        others alone takes its place with a count of 0.
+      x_BC: Feature vectors.
+      keep_B: 1 for the images that count, 0 for the others. A batch without
+        images that count is stored with a count of 0.
 
     Returns:
-      The mean [C], 0 where no image has been seen, and whether one has, [].
+      The mean [C] (0 before any image has counted), and whether one has, [].
     """
     channels = x_BC.shape[-1]
     sums = self.variable("running", "sums", jnp.zeros, (self.window, channels))

@@ -12,15 +12,15 @@ from causal_mlr_jax.core.types import Array
 def map_tokens(
   map_BHWC: Array, embed_dim: int, input_projection: bool, dtype: jnp.dtype
 ) -> Array:
-  """Returns a map's positions, row by row, at a method's width, [B, P, D].
+  """Returns the positions of a feature map, row by row, as tokens [B, P, D].
 
-  To be called in a module: its parameter is that module's `project`.
+  Must be called inside a module, which then owns the layer `project`.
 
   Args:
-    map_BHWC: the backbone's feature map.
-    embed_dim: D.
-    input_projection: whether a linear map brings C to D.
-    dtype: of the tokens.
+    map_BHWC: The backbone's feature map.
+    embed_dim: Width D of the tokens.
+    input_projection: Whether a linear map brings C to D.
+    dtype: Dtype of the tokens.
 
   Raises:
     UserError: C differs from D and there is no input projection.

@@ -1,4 +1,4 @@
-"""Post-norm transformer layers, as DETR and Query2Label build them."""
+"""Post-norm transformer layers, as in DETR and Query2Label."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class EncoderLayer(nn.Module):
     """Returns the layer's output [B, P, D] and its attention [B, P, P].
 
     Args:
-      x_BPD: the tokens.
-      position_PD: added to queries and keys; None adds nothing.
-      train: whether dropout is on.
+      x_BPD: The tokens.
+      position_PD: Position encodings added to queries and keys, or None.
+      train: Whether dropout is on.
     """
     placed = x_BPD if position_PD is None else x_BPD + position_PD[None]
     y, weights = MultiHeadAttention(

@@ -1,7 +1,7 @@
-"""Questions asked of a data set or of a trained model, each in one folder.
+"""Studies of a data set or of a trained model, each in one folder.
 
-A study has a folder with `check(config)`, which looks at its section of the
-configuration, `run(...)`, which measures and writes, and a report. `run.py`
-calls it under a mode of `modes.py`; a new study is a folder here, a mode and a
-section in `configs/common.py`.
+A study's folder has `check(config)`, which checks its section of the
+configuration, `run(...)`, which measures and writes the results, and a report.
+`run.py` calls it in a mode of `modes.py`. A new study needs a folder here, a
+mode, and a section in `configs/common.py`.
 """

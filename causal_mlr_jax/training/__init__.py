@@ -1,1 +1,1 @@
-"""Model, optimiser, step, loop and checkpoints."""
+"""Model, optimiser, training step and loop, checkpoints and prediction."""

@@ -1,4 +1,4 @@
-"""Checkpoints: training state and place in the data, saved as one."""
+"""Checkpoints: the training state and the position in the data, together."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from causal_mlr_jax.core.parameter_rules import path_of
 from causal_mlr_jax.core.types import Tree
 
 METRIC = "validation"
-# Metric name to total and count, of the steps since the last line of the log.
+# Metric name to (total, count) over the steps since the last line of the log.
 Sums = dict[str, tuple[float, float]]
 
 
 class Checkpoints:
-  """The checkpoints of one run: the newest and the best are kept.
+  """The checkpoints of one run; the newest and the best are kept.
 
-  Orbax writes a checkpoint beside its place and renames it when it is whole,
-  so an interrupted one is never taken for a checkpoint.
+  Orbax writes a checkpoint under a temporary name and renames it when it is
+  complete, so an interrupted write is never mistaken for a checkpoint.
   """
 
   def __init__(self, directory: pathlib.Path):
     """Opens a folder of checkpoints, which need not exist yet.
 
     Args:
-      directory: absolute path.
+      directory: Absolute path of the folder.
     """
     self._directory = directory
 
@@ -46,7 +46,7 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       best_fn=best,
       best_mode="max",
-      # What processes see of a shared disk may differ for a while.
+      # Processes may see different states of a shared disk for a while.
       single_host_load_and_broadcast=True,
       preservation_policy=managers.AnyPreservationPolicy(
         [
@@ -70,13 +70,13 @@ class Checkpoints:
 
   @property
   def latest_step(self) -> int | None:
-    """The newest step saved, None without a checkpoint."""
+    """The newest saved step, or None if there is no checkpoint."""
     latest = self._manager.latest_step()
     return None if latest is None else int(latest)
 
   @property
   def best_step(self) -> int | None:
-    """The step of the best validation mAP, else the newest."""
+    """The step with the best validation mAP, or else the newest step."""
     best = self._manager.best_step()
     return self.latest_step if best is None else int(best)
 
@@ -91,15 +91,15 @@ class Checkpoints:
     """Saves in the background; the arrays are copied before it returns.
 
     Args:
-      step: number of steps done.
-      state: the training state.
-      iterator: of the training batches, at the next one.
-      validation: what the best checkpoint is best by; None for one that is
-        only there to go on from.
-      sums: of the metrics since the last line of the log.
+      step: Number of steps done.
+      state: The training state.
+      iterator: Iterator over the training batches, at the next batch.
+      validation: Metric that selects the best checkpoint; None for a checkpoint
+        that only serves to resume.
+      sums: Sums of the metrics since the last line of the log.
 
     Raises:
-      UserError: it could not be written.
+      UserError: The checkpoint could not be written.
     """
     metrics = None if validation is None else {METRIC: validation}
     try:
@@ -122,17 +122,17 @@ class Checkpoints:
     mesh: Mesh,
     iterator: grain.DatasetIterator | None = None,
   ) -> Tree:
-    """Returns the state of a step, replicated; moves the iterator there.
+    """Returns the state of a step, replicated, and sets the iterator to it.
 
     Args:
-      step: a saved step.
-      target: a state of the same structure, shapes and dtypes, or their
+      step: A saved step.
+      target: A state of the same structure, shapes and dtypes, or their
         `jax.ShapeDtypeStruct`s.
-      mesh: from `parallel.make_mesh`.
-      iterator: set to where the checkpoint left it; None leaves the data.
+      mesh: The device mesh, from `parallel.make_mesh`.
+      iterator: Iterator to set to the saved position in the data, or None.
 
     Raises:
-      UserError: the checkpoint is damaged or of another model.
+      UserError: The checkpoint is damaged or belongs to another model.
     """
     abstract = _replicated(target, mesh)
     items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
@@ -154,12 +154,12 @@ class Checkpoints:
     """Returns some fields of the state of a step, replicated.
 
     Args:
-      step: a saved step.
-      target: by the name of the field, as of `restore`.
-      mesh: from `parallel.make_mesh`.
+      step: A saved step.
+      target: The fields to restore by name, see `restore`.
+      mesh: The device mesh, from `parallel.make_mesh`.
 
     Raises:
-      UserError: the checkpoint is damaged or of another model.
+      UserError: The checkpoint is damaged or belongs to another model.
     """
     abstract = _replicated(target, mesh)
     try:
@@ -173,11 +173,11 @@ class Checkpoints:
     """Returns some fields of the state of a step, as numpy arrays.
 
     Args:
-      step: a saved step.
-      fields: of the training state, for example 'params'.
+      step: A saved step.
+      fields: Names of fields of the training state, for example 'params'.
 
     Raises:
-      UserError: the checkpoint is damaged.
+      UserError: The checkpoint is damaged.
     """
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     try:
@@ -201,15 +201,15 @@ class Checkpoints:
       raise self._unreadable(step, error) from error
 
   def sums(self, step: int) -> Sums:
-    """Returns the sums that were saved with a step."""
+    """Returns the metric sums that were saved with a step."""
     restore = ocp.args.Composite(sums=ocp.args.JsonRestore())
     return self._manager.restore(step, args=restore)["sums"]
 
   def close(self) -> None:
-    """Waits for the last save.
+    """Waits for the last save to finish.
 
     Raises:
-      UserError: it could not be written.
+      UserError: The checkpoint could not be written.
     """
     try:
       self._manager.wait_until_finished()
@@ -218,12 +218,12 @@ class Checkpoints:
       raise self._unwritable(error) from error
 
   def _check(self, step: int, target: Tree, partly: bool = False) -> None:
-    """Compares shapes and dtypes: Orbax would cast without a word."""
+    """Compares shapes and dtypes, because Orbax would cast silently."""
     metadata = self._manager.item_metadata(step)["state"]
     if metadata is None:
       raise UserError(
-        f"The checkpoint {self._directory / str(step)} has no state; delete "
-        "that folder to go on from an older one."
+        f"The checkpoint {self._directory / str(step)} has no state. Delete "
+        "that folder to continue from an older one."
       )
 
     def leaves(tree: Tree) -> dict[str, tuple]:
@@ -248,18 +248,18 @@ class Checkpoints:
   def _unreadable(self, step: int, error: Exception) -> UserError:
     return UserError(
       f"The checkpoint {self._directory / str(step)} cannot be read: {error}. "
-      "Delete that folder to go on from an older one, or use another run."
+      "Delete that folder to continue from an older one, or use another run."
     )
 
   def _unwritable(self, error: OSError) -> UserError:
     return UserError(
-      f"Cannot write a checkpoint to {self._directory}: {error}. Make room or "
-      "choose another --workdir; older checkpoints are unharmed."
+      f"Cannot write a checkpoint to {self._directory}: {error}. Free some "
+      "disk space or choose another --workdir; older checkpoints are intact."
     )
 
 
 def _replicated(tree: Tree, mesh: Mesh) -> Tree:
-  """Returns the shapes of a tree that lies on every device of the mesh."""
+  """Returns the shapes of a tree that is replicated over the mesh."""
   sharding = NamedSharding(mesh, parallel.REPLICATED)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
@@ -267,10 +267,10 @@ def _replicated(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def _set_place(iterator: grain.DatasetIterator, folder: pathlib.Path) -> None:
-  """Sets an iterator to where those were that a checkpoint was saved with.
+  """Sets an iterator to the position that a checkpoint was saved at.
 
-  They all were at the same global batch, and a batch is the same however many
-  processes share it: so they may be more processes now, or fewer.
+  All processes were at the same global batch, and a batch does not depend on
+  the number of processes that share it, so that number may have changed.
   """
   files = sorted(folder.glob("process_0-of-*.json"))
   if not files:

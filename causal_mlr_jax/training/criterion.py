@@ -18,19 +18,19 @@ def make_criterion(
 ) -> Criterion:
   """Returns the loss of each example and label, from logits and labels.
 
-  Its mean over a batch is what the configuration asks for: the mean, the sum
-  over examples of the mean over labels ('batch_sum'), or the sum over both
-  ('sum'), times `scale`. Sums are those of the global batch, so that the
-  number of devices does not matter.
+  The loss is scaled so that its mean over a batch is `scale` times the
+  configured reduction: the mean ('mean'), the sum over examples of the mean
+  over labels ('batch_sum'), or the sum over both ('sum'). Sums are over the
+  global batch, so the number of devices does not matter.
 
   Args:
-    section: `loss` of the configuration: `name`, `reduction`, `scale` and the
-      fields of this and of other losses.
-    batch_size: of the global batch.
-    num_labels: N.
+    section: Section `loss` of the configuration: `name`, `reduction`, `scale`
+      and the fields of this and other losses.
+    batch_size: Size of the global batch.
+    num_labels: Number of labels N.
 
   Raises:
-    UserError: an unknown loss or reduction.
+    UserError: The loss or reduction is unknown.
   """
   function = lookup.module(LOSSES, section.name).loss
   own = list(inspect.signature(function).parameters)[2:]

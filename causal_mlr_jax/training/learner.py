@@ -1,4 +1,4 @@
-"""Puts together what training needs from a configuration."""
+"""Builds everything that training needs from a configuration."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from causal_mlr_jax.training.criterion import make_criterion
 
 
 class Learner(NamedTuple):
-  """A model and how it is trained; no array of its size.
+  """A model and how it is trained, without any array as large as the model.
 
   Attributes:
-    model: backbone and head.
-    shapes: of the training state, a `jax.ShapeDtypeStruct` for each array.
-    optimizer: optax's.
-    plan: steps in all, and between validations and logs.
-    init: returns the model's random initial variables.
-    side: the method's side inputs, those of a few examples among them.
+    model: Backbone and head.
+    shapes: Shapes of the training state, a `jax.ShapeDtypeStruct` per array.
+    optimizer: The optax optimiser.
+    plan: Total number of steps, and steps between validations and logs.
+    init: Function that returns the model's random initial variables.
+    side: The method's side inputs, with per-example ones for a few examples.
   """
 
   model: model_lib.Model
@@ -50,13 +50,14 @@ def make_learner(
   """Builds the model, the shapes of its state, the optimiser and the plan.
 
   Args:
-    config: see `configs/common.py`.
-    dataset: prepared, for the number of labels and the size of images.
-    side: the method's side inputs.
-    example_inputs: side inputs of each example at test.
+    config: The configuration, see `configs/common.py`.
+    dataset: The prepared data set, which gives the number of labels and the
+      image size.
+    side: The method's side inputs.
+    example_inputs: Per-example side inputs at test time.
 
   Raises:
-    UserError: the configuration does not fit together.
+    UserError: The configuration is inconsistent.
   """
   model = model_lib.make_model(config, len(dataset.labels))
   few = pipeline.examples(
@@ -84,16 +85,16 @@ def make_learner(
 def initial_state(
   learner: Learner, initialise: Callable[[Tree], Tree], mesh: Mesh
 ) -> step.TrainState:
-  """Returns the state before the first step, which exists once, replicated.
+  """Returns the replicated state before the first step, without spare copies.
 
-  Moments and averages are made where they stay, on the devices; what it was
-  made from is gone when this returns.
+  Moments and averages are created directly on the devices, and the variables
+  that the state was made from are freed before this returns.
 
   Args:
-    learner: from `make_learner`.
-    initialise: from random initial variables to those that training starts
-      from.
-    mesh: from `parallel.make_mesh`.
+    learner: A learner from `make_learner`.
+    initialise: Function from random initial variables to the variables that
+      training starts from.
+    mesh: The device mesh, from `parallel.make_mesh`.
   """
   variables = jax.device_get(initialise(learner.init()))
   variables = parallel.replicate(variables, mesh)
@@ -111,13 +112,13 @@ def mapped_step(
   method: ModuleType,
   mesh: Mesh,
 ) -> loop.Step:
-  """Returns the training step over all devices; it takes the state's memory.
+  """Returns the training step over all devices; its state argument is donated.
 
   Args:
-    config: see `configs/common.py`.
-    learner: from `make_learner`.
-    method: the method's module.
-    mesh: from `parallel.make_mesh`.
+    config: The configuration, see `configs/common.py`.
+    learner: A learner from `make_learner`.
+    method: The method's module.
+    mesh: The device mesh, from `parallel.make_mesh`.
   """
   criterion = make_criterion(
     config.loss, config.train.batch_size, learner.model.head.num_labels

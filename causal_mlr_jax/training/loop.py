@@ -24,13 +24,13 @@ Step = Callable[..., tuple[TrainState, dict[str, Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """How long to train and when to do what, in steps.
+  """The length of training, and when to validate and log, in steps.
 
   Attributes:
-    total: steps in all.
-    validate_every: steps between validations, each with a checkpoint.
-    log_every: steps between lines of the log.
-    batch_size: global, for the images a second.
+    total: Total number of steps.
+    validate_every: Steps between validations, each with a checkpoint.
+    log_every: Steps between lines of the log.
+    batch_size: Size of the global batch, to report images per second.
   """
 
   total: int
@@ -40,7 +40,7 @@ class Plan:
 
 
 def make_plan(config: ml_collections.ConfigDict, examples: int) -> Plan:
-  """Returns the plan of a configuration for so many training examples."""
+  """Returns the plan of a configuration for a number of training examples."""
   per_epoch = examples / config.train.batch_size
   return Plan(
     total=max(1, round(config.train.epochs * per_epoch)),
@@ -52,13 +52,13 @@ def make_plan(config: ml_collections.ConfigDict, examples: int) -> Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-  """What the loop calls besides the step.
+  """The objects that the loop calls besides the step.
 
   Attributes:
-    checkpoints: where to save.
-    writer: where to log.
-    validate: from a state to scalars by name, among them `validation`.
-    stop: polled after each step.
+    checkpoints: Checkpoints of the run.
+    writer: Writer of the logs.
+    validate: Function from a state to scalars by name, including `validation`.
+    stop: Request to stop, polled after each step.
   """
 
   checkpoints: Checkpoints
@@ -77,24 +77,25 @@ def fit(
   services: Services,
   sums: Sums | None = None,
 ) -> TrainState:
-  """Trains from where `state` and `iterator` are to the end of the plan.
+  """Trains from the given state and iterator to the end of the plan.
 
   Args:
-    step_fn: the mapped step; its state argument is donated.
-    state: replicated, at the first step or restored.
-    iterator: of this process's part of the training batches.
-    side: the method's side inputs, replicated.
-    mesh: from `parallel.make_mesh`.
-    plan: from `make_plan`.
-    services: validation, logs, checkpoints and the request to stop.
-    sums: of the metrics since the last line of the log, from the checkpoint.
+    step_fn: The mapped step; its state argument is donated.
+    state: The state, replicated: initial or restored.
+    iterator: This process's training batches, at the same step as `state`.
+    side: The method's side inputs, replicated.
+    mesh: The device mesh, from `parallel.make_mesh`.
+    plan: A plan from `make_plan`.
+    services: Validation, logs, checkpoints and the request to stop.
+    sums: Sums of the metrics since the last line of the log, from the
+      checkpoint.
 
   Returns:
     The state after the last step.
 
   Raises:
-    NonFiniteError: the loss or a gradient was NaN or infinite.
-    Preempted: a stop was requested; the state is saved.
+    NonFiniteError: The loss or a gradient was NaN or infinite.
+    Preempted: A stop was requested; the state is saved.
   """
   start, size = int(state.step), plan.batch_size
   metrics = {k: Average(*v) for k, v in sums.items()} if sums else None
@@ -114,7 +115,7 @@ def fit(
         _validate_and_save(step, state, iterator, services)
       if stopping and step < plan.total:
         if not due:
-          sums = _sums(metrics, step)  # so that the log stays the same, too
+          sums = _sums(metrics, step)  # a resumed run then logs the same values
           services.checkpoints.save(step, state, iterator, sums=sums)
         raise Preempted(f"Stopped after step {step} of {plan.total}, saved.")
   return state
@@ -132,25 +133,25 @@ def _validate_and_save(
 
 
 def _read(metrics: dict[str, Average], step: int) -> dict[str, float]:
-  """Fetches averages; here the loop waits for the device.
+  """Fetches the averages, which makes the loop wait for the device.
 
   Raises:
-    NonFiniteError: in one of the steps the loss or gradient was not finite.
+    NonFiniteError: The loss or gradient of one of the steps was not finite.
   """
   values = {name: float(m.compute()) for name, m in metrics.items()}
   if values.pop("finite") < 1:
     raise NonFiniteError(
-      f"The loss or a gradient was NaN or infinite in the steps up to {step}; "
-      "those steps were not applied and nothing was saved since the last "
-      "checkpoint. Try a lower --config.train.learning_rate, or "
+      "The loss or a gradient was NaN or infinite in one or more steps up to "
+      f"step {step}. Those steps were not applied, and nothing has been saved "
+      "since the last checkpoint. Try a lower --config.train.learning_rate, or "
       "--config.train.clip_norm=1."
     )
   return values
 
 
 def _sums(metrics: dict[str, Average] | None, step: int) -> Sums:
-  """Fetches sums since the last line of the log, if they are finite."""
-  if metrics is None:  # the line was written just now
+  """Fetches the sums since the last line of the log, checked to be finite."""
+  if metrics is None:  # a line has just been written
     return {}
   _read(metrics, step)
   return {k: (float(m.total), float(m.count)) for k, m in metrics.items()}

@@ -1,4 +1,4 @@
-"""Numbers over time: metrics.jsonl and TensorBoard events."""
+"""Logs of scalars by step: metrics.jsonl and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from causal_mlr_jax.core import atomic_files, parallel
 class Writer:
   """Appends scalars to `metrics.jsonl` and to TensorBoard events.
 
-  Of several processes only the first one writes.
+  Only the first of several processes writes.
   """
 
   def __init__(self, directory: pathlib.Path, start_step: int):
     """Opens the logs of a run.
 
     Args:
-      directory: the run's folder.
-      start_step: lines of later steps, left by a run that was interrupted
-        after its last checkpoint, are taken out.
+      directory: The run's folder.
+      start_step: Step that the run continues from; lines of later steps, left
+        by an interrupted run, are removed.
     """
     self._file = self._events = None
     with parallel.together():
@@ -41,7 +41,7 @@ class Writer:
     )
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
-    """Writes one line of scalars by name."""
+    """Writes one line with named scalars."""
     if self._file is None:
       return
     self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -59,7 +59,7 @@ class Writer:
   def _drop_after(self, step: int) -> None:
     kept = []
     for line in self._path.read_text().splitlines():
-      # A line that was being written when the run was killed is no JSON.
+      # If the run was killed while it wrote a line, that line is not JSON.
       try:
         row = json.loads(line)
       except json.JSONDecodeError:

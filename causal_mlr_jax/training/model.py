@@ -15,18 +15,18 @@ from causal_mlr_jax.core.types import Array, Output, Side, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
 METHODS = "causal_mlr_jax.methods"
-# In the batch of zeros that the variables are initialised on.
+# Number of examples in the batch of zeros that initialises the variables.
 EXAMPLES = 2
 
 
 class Model(nn.Module):
-  """From uint8 images to a method's output.
+  """Maps uint8 images to a method's output.
 
   Attributes:
-    backbone: image to `Features`.
-    head: `Features` to `Output`.
-    mean: of the pixels 0..255, by channel.
-    std: of the pixels 0..255, by channel.
+    backbone: Network from images to `Features`.
+    head: Network from `Features` to `Output`.
+    mean: Mean of the pixels (0..255) per channel.
+    std: Standard deviation of the pixels (0..255) per channel.
   """
 
   backbone: nn.Module
@@ -39,8 +39,8 @@ class Model(nn.Module):
 
     Args:
       image: uint8 [B, H, W, 3].
-      side: the method's side inputs.
-      train: dropout and batch statistics on.
+      side: The method's side inputs.
+      train: Whether to use dropout and batch statistics.
     """
     image = normalise(image, self.mean, self.std)
     features = self.backbone(image, train=train)
@@ -51,21 +51,21 @@ def find_method(name: str) -> ModuleType:
   """Returns a method's module.
 
   Raises:
-    UserError: no such method.
+    UserError: There is no such method.
   """
   return lookup.module(METHODS, name)
 
 
 def training_needs(method: ModuleType) -> tuple[str, ...]:
-  """Returns the side inputs that a method needs in training."""
+  """Returns the names of the side inputs that a method needs in training."""
   return method.NEEDS + getattr(method, "NEEDS_IN_TRAINING", ())
 
 
 def activation_dtype(name: str) -> jnp.dtype:
-  """Returns the dtype of activations; 'auto' is bfloat16 off the CPU.
+  """Returns the dtype of activations; 'auto' is float32 on CPU, else bfloat16.
 
   Raises:
-    UserError: another name.
+    UserError: The name is unknown.
   """
   choices = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
   if name == "auto":
@@ -79,16 +79,16 @@ def make_model(config: ml_collections.ConfigDict, num_labels: int) -> Model:
   """Builds the model of a configuration.
 
   Args:
-    config: see `configs/common.py`.
-    num_labels: N.
+    config: The configuration, see `configs/common.py`.
+    num_labels: Number of labels N.
 
   Raises:
-    UserError: an unknown method, backbone or dtype.
+    UserError: The method, backbone or dtype is unknown.
   """
   dtype = activation_dtype(config.dtype)
   method = find_method(config.method.name)
   fields = {k: v for k, v in config.method.items() if k != "name"}
-  if fields.get("variant") == "auto":  # weights may decide it, see `init_from`
+  if fields.get("variant") == "auto":  # `init_from` may have decided it before
     fields["variant"] = "corrected"
   backbone_module = backbones.find(config.backbone.name)
   return Model(
@@ -102,13 +102,13 @@ def make_model(config: ml_collections.ConfigDict, num_labels: int) -> Model:
 def init_variables(
   model: Model, side: Side, image_shape: tuple[int, int, int], seed: int
 ) -> Tree:
-  """Returns initial variables: 'params' and what else the model keeps.
+  """Returns initial variables: 'params' and the model's other collections.
 
   Args:
-    model: from `make_model`.
-    side: the method's side inputs, those of examples for `EXAMPLES` of them.
-    image_shape: [H, W, 3] after preprocessing.
-    seed: of the random initial values.
+    model: A model from `make_model`.
+    side: The method's side inputs; per-example ones for `EXAMPLES` examples.
+    image_shape: Shape [H, W, 3] after preprocessing.
+    seed: Seed of the random initial values.
   """
   image = jnp.zeros((EXAMPLES, *image_shape), jnp.uint8)
   init = jax.jit(lambda key: model.init(key, image, side, train=False))

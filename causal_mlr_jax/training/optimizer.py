@@ -1,4 +1,4 @@
-"""The optimiser of a configuration: rule, schedule, path rules, clipping."""
+"""The optimiser of a configuration: update rule, schedule and clipping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from causal_mlr_jax.training import schedules
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("one_cycle", "cosine", "constant", "step")
-# Of PyTorch's OneCycleLR: the first rate is the peak / 25, the last one the
+# As in PyTorch's OneCycleLR: the first rate is peak / 25, the last rate is
 # first / 10 000; momentum falls from HIGH to LOW while the rate rises.
 DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
 HIGH, LOW = 0.95, 0.85
@@ -26,10 +26,10 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks everything that can be checked without the parameters.
 
   Args:
-    config: the section `train`.
+    config: The section `train`.
 
   Raises:
-    UserError: the first thing that is wrong.
+    UserError: A value is invalid; only the first such value is reported.
   """
   make_schedule(config, 1)
   make_momentum(config, 1)
@@ -41,16 +41,16 @@ def make_schedule(
   """Returns the learning rate as a function of the step.
 
   Args:
-    config: the section `train`.
-    steps: of the whole training.
+    config: The section `train`.
+    steps: Total number of training steps.
 
   Raises:
-    UserError: an unknown schedule, a warm-up outside [0, 1), or steps that
-      are no parts of the training.
+    UserError: The schedule is unknown, the warm-up is outside [0, 1), or
+      `step_at` has values outside [0, 1].
   """
   if not 0 <= config.warmup < 1:
     raise UserError(
-      f"train.warmup = {config.warmup}: expected the part of the steps in "
+      f"train.warmup = {config.warmup}: expected the fraction of the steps in "
       "which the learning rate rises, at least 0 and below 1."
     )
   rate, steps = config.learning_rate, max(steps, 2)
@@ -73,14 +73,15 @@ def make_schedule(
 def make_momentum(
   config: ml_collections.ConfigDict, steps: int
 ) -> optax.Schedule | float:
-  """Returns Adam's beta1 or the momentum of SGD, fixed or by the step.
+  """Returns Adam's beta1 or SGD's momentum: a number, or a schedule.
 
   Args:
-    config: the section `train`.
-    steps: of the whole training.
+    config: The section `train`.
+    steps: Total number of training steps.
 
   Raises:
-    UserError: an unknown optimiser, or momentum that cycles without a cycle.
+    UserError: The optimiser is unknown, or `cycle_momentum` is set without the
+      schedule 'one_cycle'.
   """
   if config.optimizer not in OPTIMIZERS:
     raise unknown_name("train.optimizer", config.optimizer, OPTIMIZERS)
@@ -89,7 +90,7 @@ def make_momentum(
   if config.schedule != "one_cycle":
     raise UserError(
       f"train.cycle_momentum is True with train.schedule = "
-      f"{config.schedule!r}: momentum follows the cycle of 'one_cycle' alone. "
+      f"{config.schedule!r}: only 'one_cycle' has a cycle to follow. "
       "Set train.cycle_momentum to False or train.schedule to 'one_cycle'."
     )
   return schedules.two_phases(max(steps, 2), config.warmup, HIGH, LOW, HIGH)
@@ -101,19 +102,19 @@ def make_optimizer(
   params: Tree,
   steps: int,
 ) -> optax.GradientTransformation:
-  """Returns the optimiser: clip, decay, rule and learning rate.
+  """Returns the optimiser: clipping, decay, update rule and learning rate.
 
   'adam' and 'sgd' add the decay to the clipped gradient, as PyTorch's Adam
   and SGD do; 'adamw' adds it to Adam's update.
 
   Args:
-    config: the section `train`.
-    schedule: from `make_schedule`.
-    params: the parameters, for the path rules.
-    steps: of the whole training, for momentum that cycles.
+    config: The section `train`.
+    schedule: A schedule from `make_schedule`.
+    params: The parameters, to resolve the path rules.
+    steps: Total number of training steps, for a cycling momentum.
 
   Raises:
-    UserError: an unknown optimiser or rules that do not fit the parameters.
+    UserError: The optimiser is unknown, or the rules do not fit the parameters.
   """
   rate = parameter_rules.match(
     "train.learning_rate_rules", config.learning_rate_rules, params
@@ -146,11 +147,11 @@ def make_optimizer(
 def _rule(
   config: ml_collections.ConfigDict, momentum: optax.Schedule | float
 ) -> optax.GradientTransformation:
-  """Returns the part with the moments.
+  """Returns the update rule, which keeps the moments.
 
-  With a beta1 that changes, Adam divides the first moment by 1 - beta1^t of
-  the present beta1, as PyTorch does, although the moment was gathered with
-  other ones; after some hundred steps that factor is 1 either way.
+  If beta1 changes, Adam divides the first moment by 1 - beta1^t with the
+  current beta1, as PyTorch does, although earlier steps used other values;
+  after a few hundred steps the factor is 1 anyway.
   """
 
   def rule(momentum: float) -> optax.GradientTransformation:
@@ -158,7 +159,7 @@ def _rule(
       return optax.trace(momentum)
     return optax.scale_by_adam(momentum, config.adam_b2)
 
-  # A momentum that changes is kept in the state, so that it is saved too.
+  # A changing momentum is kept in the state, so that checkpoints include it.
   cycles = callable(momentum)
   return (optax.inject_hyperparams(rule) if cycles else rule)(momentum)
 
@@ -167,12 +168,13 @@ def _check_steps(config: ml_collections.ConfigDict) -> None:
   at = config.step_at
   if not at or not all(isinstance(x, Real) and 0 <= x <= 1 for x in at):
     raise UserError(
-      f"train.step_at = {tuple(at)}: expected at least one part of the "
+      f"train.step_at = {tuple(at)}: expected at least one fraction of the "
       "training, each from 0 to 1, such as (0.6, 0.8) for epochs 30 and 40 of "
-      "50; train.schedule = 'constant' has none."
+      "50. For a constant rate set train.schedule='constant'."
     )
   if config.step_factor <= 0:
     raise UserError(
-      f"train.step_factor = {config.step_factor}: expected the factor of the "
-      "learning rate at each of train.step_at, above 0, such as 0.1."
+      f"train.step_factor = {config.step_factor}: expected the factor by which "
+      "the learning rate is multiplied at each train.step_at, above 0, such as "
+      "0.1."
     )

@@ -1,4 +1,4 @@
-"""Scores of every example of a split, each exactly once."""
+"""Scores of every example of a split, each computed exactly once."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ def predict_split(
   """Computes the scores of a split.
 
   Args:
-    predict_step: from `make_predict_step`.
-    variables: of the model, replicated.
-    side: the method's side inputs, replicated.
-    batches: this process's part, from `pipeline.evaluation_batches`.
-    size: number of examples of the split.
-    mesh: from `parallel.make_mesh`.
-    stage: name of the progress bar.
+    predict_step: A function from `make_predict_step`.
+    variables: The model's variables, replicated.
+    side: The method's side inputs, replicated.
+    batches: This process's part of the batches, from
+      `pipeline.evaluation_batches`.
+    size: Number of examples in the split.
+    mesh: The device mesh, from `parallel.make_mesh`.
+    stage: Name of the progress bar.
 
   Returns:
     Scores [size, N] and labels [size, N], in the order of the split.
@@ -60,7 +61,7 @@ def predict_split(
     for host_batch in batches:
       batch = parallel.shard(dict(host_batch), mesh)
       scores = predict_step(variables, batch, side)
-      # One batch stays in flight while the one before is fetched.
+      # One batch is computed while the previous one is fetched.
       if pending is not None:
         done.append(_fetch(*pending))
         bar.advance(int(done[-1][2].sum()))
@@ -83,13 +84,13 @@ def _fetch(scores: Array, batch: Batch) -> tuple[np.ndarray, ...]:
 
 
 def evaluation_fields(use_ema: bool) -> tuple[str, str]:
-  """Returns the fields of a training state that hold the model's variables."""
+  """Returns the names of the state's fields that hold the model's variables."""
   if use_ema:
     return "ema_params", "ema_model_state"
   return "params", "model_state"
 
 
 def evaluation_variables(state: Tree, use_ema: bool) -> Tree:
-  """Returns the model's variables of a training state, averaged or not."""
+  """Returns the model's variables in a training state, averaged or not."""
   params, rest = (getattr(state, name) for name in evaluation_fields(use_ema))
   return {"params": params, **rest}

@@ -1,4 +1,4 @@
-"""Mean features by label, of a trained network over a training set."""
+"""The mean feature of each label under a trained network."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def label_prototypes(
 ) -> np.ndarray:
   """Returns the mean pooled feature of the images of each label, [N, C].
 
-  The confounder memory of CCD (Liu et al., CVPR 2022). A label without images
-  has the zero vector.
+  They are the confounder memory of CCD (Liu et al., CVPR 2022). A label without
+  images has the zero vector.
 
   Args:
-    model: of the first stage.
-    variables: its variables, replicated.
-    batches: every training example once, from `pipeline.evaluation_batches`.
-    size: number of examples.
-    mesh: from `parallel.make_mesh`.
+    model: Model of the first stage.
+    variables: Its variables, replicated.
+    batches: Every training example once, from `pipeline.evaluation_batches`.
+    size: Number of examples.
+    mesh: The device mesh, from `parallel.make_mesh`.
   """
 
   def pooled(model: Model, image: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Values as functions of the step, for the learning rate and momentum."""
+"""Schedules of the learning rate and of momentum by step."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from causal_mlr_jax.core.types import Array
 def two_phases(
   steps: int, turn: float, first: float, middle: float, last: float
 ) -> optax.Schedule:
-  """Goes from `first` to `middle` to `last`, each way along half a cosine.
+  """Goes from `first` to `middle` to `last`, each time along half a cosine.
 
-  The form of PyTorch's OneCycleLR: step 0 has `first`, step turn * steps - 1,
-  whole or not, has `middle`, and the last step, steps - 1, has `last`. (That
-  of optax turns and ends one step later.)
+  As in PyTorch's OneCycleLR, the value is `first` at step 0, `middle` at step
+  turn * steps - 1 (which may be fractional) and `last` at the last step,
+  steps - 1. (The schedule in optax turns and ends one step later.)
 
   Args:
-    steps: of the whole training, at least 2.
-    turn: part of the steps before `middle`, in [0, 1).
-    first: value at the start; skipped where turn * steps is below 1.
-    middle: value at the turn.
-    last: value at the end and from there on.
+    steps: Total number of training steps, at least 2.
+    turn: Fraction of the steps before `middle`, in [0, 1).
+    first: Value at the start; skipped where turn * steps is below 1.
+    middle: Value at the turn.
+    last: Value at the end and afterwards.
   """
   peak, end = turn * steps - 1, steps - 1
 
@@ -40,14 +40,14 @@ def two_phases(
 def in_steps(
   rate: float, steps: int, at: Sequence[float], factor: float
 ) -> optax.Schedule:
-  """Multiplies a rate by a factor at some parts of the training.
+  """Multiplies a rate by a factor at given points of the training.
 
   Args:
-    rate: value at the start.
-    steps: of the whole training.
-    at: parts of the steps, in [0, 1], each rounded to a whole step, which is
-      the first with the new rate.
-    factor: of the rate before.
+    rate: Value at the start.
+    steps: Total number of training steps.
+    at: Fractions of the steps, in [0, 1]; each is rounded to a whole step,
+      which is the first with the new rate.
+    factor: Factor by which the rate is multiplied each time.
   """
   bounds = np.asarray([round(part * steps) for part in at])
 

@@ -17,22 +17,22 @@ from causal_mlr_jax.core.types import Array, Batch, Criterion, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.model import Model
 
-# What every batch carries; the rest are per-example side inputs.
+# Keys that every batch has; other keys are per-example side inputs.
 BATCH_KEYS = ("image", "labels", "mask", "index")
 
 
 @flax.struct.dataclass
 class TrainState:
-  """All that training carries from step to step.
+  """Everything that training carries from step to step.
 
   Attributes:
-    step: number of steps done, int32.
-    params: trained parameters.
-    model_state: other variable collections: batch statistics and what a
-      method keeps.
-    opt_state: the optimiser's.
-    ema_params: moving average of `params`.
-    ema_model_state: moving average of `model_state`.
+    step: Number of steps done, int32.
+    params: Trained parameters.
+    model_state: Other variable collections: batch statistics and the method's
+      own.
+    opt_state: State of the optimiser.
+    ema_params: Moving average of `params`.
+    ema_model_state: Moving average of `model_state`.
   """
 
   step: Array
@@ -64,7 +64,7 @@ def create_state(
 
 
 def side_of(side: Side, batch: Batch) -> dict[str, Any]:
-  """Returns side inputs of the data set and of the batch, together."""
+  """Returns the side inputs of the data set and of the batch in one dict."""
   extra = {k: v for k, v in batch.items() if k not in BATCH_KEYS}
   return dict(side) | extra
 
@@ -80,16 +80,16 @@ def make_train_step(
   """Returns the per-device step, with collectives over `parallel.AXIS`.
 
   Args:
-    model: from `make_model`.
-    method: the module with `loss`.
-    criterion: loss of each example and label, from logits and labels [B, N].
-    optimizer: from `make_optimizer`.
-    ema_decay: of the averaged parameters, see `apply_gradients`.
-    seed: of dropout.
+    model: A model from `make_model`.
+    method: The method's module, which has `loss`.
+    criterion: Loss of each example and label, from logits and labels [B, N].
+    optimizer: An optimiser from `make_optimizer`.
+    ema_decay: Decay of the averaged parameters, see `apply_gradients`.
+    seed: Seed of the dropout.
 
   Returns:
-    A function (state, batch, side) -> (state, metrics). A step whose loss or
-    gradient is not finite changes `step` alone, and its metric `finite` is 0.
+    A function (state, batch, side) -> (state, metrics). If the loss or the
+    gradient is not finite, only `step` changes and the metric `finite` is 0.
   """
 
   def train_step(
@@ -126,13 +126,13 @@ def make_train_step(
 def _training_inputs(
   model: Model, method: ModuleType, batch: Batch, side: Side
 ) -> dict[str, Any]:
-  """Returns the side inputs, with those that training alone has."""
+  """Returns the side inputs, including those that only training has."""
   needs = model_lib.training_needs(method)
   inputs = side_of(side, batch)
   if "labels" in needs:
     inputs["labels"] = batch["labels"]
   if "reference" in needs:
-    # What the frozen network of the first training says of these images.
+    # The output of the frozen first-stage network on these images.
     variables = inputs.pop("reference")
     inputs["reference"] = model.apply(
       variables, batch["image"], inputs, train=False
@@ -141,7 +141,7 @@ def _training_inputs(
 
 
 def _dropout_key(seed: int, step: Array) -> Array:
-  """Returns a key of this step and this device."""
+  """Returns the random key of this step and this device."""
   key = jax.random.fold_in(jax.random.key(seed), step)
   return jax.random.fold_in(key, jax.lax.axis_index(parallel.AXIS))
 
@@ -163,15 +163,15 @@ def apply_gradients(
   optimizer: optax.GradientTransformation,
   ema_decay: float,
 ) -> TrainState:
-  """Returns the state after an update, its step count unchanged.
+  """Returns the updated state; its step count is unchanged.
 
   Args:
-    state: before.
-    grads: of the loss, averaged over devices.
-    model_state: of the forward pass.
-    optimizer: from `make_optimizer`.
-    ema_decay: the average's decay rises to this value over the first steps,
-      so that it does not keep the random initial values.
+    state: State before the update.
+    grads: Gradients of the loss, averaged over devices.
+    model_state: Other collections after the forward pass.
+    optimizer: An optimiser from `make_optimizer`.
+    ema_decay: Final decay of the averages; it rises to this value over the
+      first steps, so that the random initial values do not persist.
   """
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
@@ -190,5 +190,5 @@ def apply_gradients(
 def merge_metrics(
   a: dict[str, metrics.Average], b: dict[str, metrics.Average]
 ) -> dict[str, metrics.Average]:
-  """Returns the averages over both groups of steps."""
+  """Returns the averages over the steps of both arguments."""
   return {name: a[name].merge(b[name]) for name in a}

@@ -1,4 +1,4 @@
-"""Initial variables of a backbone: trained ones where a name asks for them."""
+"""Initial variables of a backbone: trained or random ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.weights import torchvision_imagenet, weight_sources
 from causal_mlr_jax.weights.mapping import convert, published_methods
 
-# Says that random initial values are meant.
+# Value of `pretrained` that asks explicitly for random initial values.
 SCRATCH = "scratch"
 RANDOM = "random initial values, seed {seed}"
 
 
 def is_random(section: ml_collections.ConfigDict) -> bool:
-  """Says whether a backbone's section asks for random initial values."""
+  """Returns whether a backbone's section asks for random initial values."""
   return section.pretrained in ("", SCRATCH)
 
 
@@ -29,15 +29,15 @@ def source(
   key: str = "backbone.pretrained",
   seed: int = 0,
 ) -> str:
-  """Returns what identifies the weights of a backbone's section.
+  """Returns an identifier of the weights of a backbone's section.
 
   Args:
-    section: of the backbone.
-    key: of the configuration, for messages.
-    seed: of random initial values.
+    section: Section of the backbone.
+    key: Configuration key for messages.
+    seed: Seed of random initial values.
 
   Raises:
-    UserError: the weights are not there.
+    UserError: The weights are missing.
   """
   if is_random(section):
     return RANDOM.format(seed=seed)
@@ -49,21 +49,21 @@ def source(
 
 
 def check_frozen(section: ml_collections.ConfigDict, key: str) -> None:
-  """Checks the weights of a network that is used as it is.
+  """Checks the weights of a network that is used without training.
 
   Args:
-    section: of the backbone.
-    key: of the configuration, for messages.
+    section: Section of the backbone.
+    key: Configuration key for messages.
 
   Raises:
-    UserError: the weights are not there, or nobody said which.
+    UserError: The weights are missing, or none are specified.
   """
   if not section.pretrained:
     raise UserError(
-      f"{key} is empty: the network whose features are clustered is used as "
-      "it is, so its values must be said; expected the weights of a package, "
-      "such as 'efficientnet_lite0', or a .pth or .safetensors file. "
-      f"--config.{key}={SCRATCH} takes random values."
+      f"{key} is empty: the network whose features are clustered is not "
+      "trained, so its weights must be specified. Expected the weights of a "
+      "package, such as 'efficientnet_lite0', or a .pth or .safetensors file. "
+      f"--config.{key}={SCRATCH} uses random values."
     )
   source(section, key)
 
@@ -74,12 +74,12 @@ def pretrained_variables(
   """Returns a backbone's variables with its trained values, if it has any.
 
   Args:
-    section: of the backbone; `pretrained` names the weights, or is empty or
-      'scratch'.
-    variables: of the backbone alone.
+    section: Section of the backbone; its `pretrained` names the weights, or is
+      empty or 'scratch'.
+    variables: Variables of the backbone.
 
   Raises:
-    UserError: the weights are not installed or do not fit.
+    UserError: The weights are not installed or do not fit.
   """
   if is_random(section):
     return variables
@@ -94,11 +94,11 @@ def with_pretrained_backbone(
   """Returns a model's variables with the trained values of its backbone.
 
   Args:
-    section: of the backbone; as of `pretrained_variables`.
-    variables: of the model.
+    section: Section of the backbone, see `pretrained_variables`.
+    variables: Variables of the model.
 
   Raises:
-    UserError: the weights are not installed or do not fit.
+    UserError: The weights are not installed or do not fit.
   """
   backbone = published_methods.part_of(variables, "backbone")
   trained = pretrained_variables(section, backbone)
@@ -108,14 +108,14 @@ def with_pretrained_backbone(
 def frozen_variables(
   section: ml_collections.ConfigDict, image_size: int
 ) -> Tree:
-  """Returns the variables of a network that is used as it is.
+  """Returns the variables of a network that is used without training.
 
   Args:
-    section: of the backbone.
-    image_size: of its square input.
+    section: Section of the backbone.
+    image_size: Side of its square input, in pixels.
 
   Raises:
-    UserError: the weights are not installed or do not fit.
+    UserError: The weights are not installed or do not fit.
   """
   backbone = backbones.make(section, None, jnp.float32)
   image = jnp.zeros((1, image_size, image_size, 3))
@@ -124,7 +124,7 @@ def frozen_variables(
 
 
 def _located(section: ml_collections.ConfigDict, key: str) -> str:
-  """Returns a name of `pretrained.WHEELS` or the path of a file."""
+  """Returns a name in `weight_sources.WHEELS`, or the path of a file."""
   if section.pretrained in torchvision_imagenet.FILES:
     return str(torchvision_imagenet.find(section, key))
   return section.pretrained

@@ -1,11 +1,11 @@
-"""Runs our code on files of arrays that published implementations computed.
+"""Checks our code against arrays that published implementations computed.
 
   python -m causal_mlr_jax.weights.check FILE.npz [FILE.npz ...]
 
-From a file's `meta` and `state` alone it builds our module, loads the weights
-as any published checkpoint, runs it and compares outputs, losses, gradients
-and statistics. One line a file; the exit code is 1 if an error is above 1e-4
-of the largest value of its array, or if anything is left over.
+From only a file's `meta` and `state` it builds our module, loads the weights
+like any published checkpoint, runs the module and compares outputs, losses,
+gradients and statistics. It prints one line per file. The exit code is 1 if an
+error is above 1e-4 of the largest value of its array, or if an array is unused.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from causal_mlr_jax.weights.parity import heads
 from causal_mlr_jax.weights.parity.golden import Golden, worst
 
 CASES = "causal_mlr_jax.weights.parity.cases"
-# Relative to the largest value of an array, float32.
+# Largest error relative to the largest value of an array, for float32.
 TOLERANCE = 1e-4
 
 
 def find_case(name: str) -> ModuleType:
-  """Returns the module whose name begins the case's name.
+  """Returns the case module whose name is the beginning of the case's name.
 
   Raises:
-    UserError: there is none.
+    UserError: There is no such module.
   """
   choices = lookup.names(CASES)
   fitting = [choice for choice in choices if name.startswith(choice)]
@@ -41,10 +41,10 @@ def find_case(name: str) -> ModuleType:
 
 
 def check(path: str) -> tuple[bool, str]:
-  """Returns whether a file passes, and a line that says so.
+  """Returns whether a file passes, and the line to print.
 
   Args:
-    path: an .npz file with `meta`, `state`, `input` and `output` entries.
+    path: An .npz file with `meta`, `state`, `input` and `output` entries.
   """
   try:
     golden = Golden(path)
@@ -66,7 +66,7 @@ def check(path: str) -> tuple[bool, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Checks the files of the command line; returns the exit code."""
+  """Checks the files given on the command line; returns the exit code."""
   parser = argparse.ArgumentParser(
     prog="python -m causal_mlr_jax.weights.check",
     description=__doc__,
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   )
   parser.add_argument("files", nargs="+", metavar="FILE.npz")
   arguments = parser.parse_args(argv)
-  # The files are float32; faster products of an accelerator are not.
+  # The files are float32; an accelerator's default products are less exact.
   jax.config.update("jax_default_matmul_precision", "highest")
   passed = True
   for path in arguments.files:

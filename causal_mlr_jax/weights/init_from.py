@@ -1,7 +1,7 @@
-"""Weights to start from, `--config.init_from`: a run's, or a published file.
+"""Weights to start from (`--config.init_from`): those of a run or of a file.
 
-A folder is the workdir of a run. A file is a published checkpoint of the
-method, if it holds arrays of the method's head, else of a backbone.
+A folder is the workdir of a run. A file is a published checkpoint: of the
+method if it holds arrays of the method's head, else of a backbone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from causal_mlr_jax.weights import label_order, state_dict
 from causal_mlr_jax.weights.mapping import convert, published_methods
 
 ORDERS = ("auto", "dataset", "alphabetical")
-# Whose labels the published programs have, in an order that is known.
+# The data set of the published checkpoints whose order of labels is known.
 ORDERED_DATA = "coco"
 
 
@@ -33,7 +33,7 @@ def check_names(config: ml_collections.ConfigDict) -> None:
   """Checks `init_label_order`.
 
   Raises:
-    UserError: it is unknown.
+    UserError: The order is unknown.
   """
   lookup.check_name("init_label_order", config.init_label_order, ORDERS)
 
@@ -44,11 +44,12 @@ def check(
   """Checks that the weights of `init_from` are there and can be read.
 
   Args:
-    config: see `configs/common.py`.
-    num_labels: as of `kind_of`.
+    config: The configuration, see `configs/common.py`.
+    num_labels: See `kind_of`.
 
   Raises:
-    UserError: they are not, or the order of their labels is not known.
+    UserError: They are missing or unreadable, or the order of their labels is
+      not known.
   """
   if config.init_from and kind_of(config, num_labels) == "method":
     _published_order(config, ())
@@ -60,12 +61,13 @@ def kind_of(
   """Returns what `init_from` is: 'run', 'method' or 'backbone'.
 
   Args:
-    config: see `configs/common.py`.
-    num_labels: N, where it is known; a file whose classifier has another
-      number of classes and could be a backbone's is one.
+    config: The configuration, see `configs/common.py`.
+    num_labels: Number of labels N, or None if it is not known. A file whose
+      classifier has another number of classes counts as a backbone's if it can
+      be one.
 
   Raises:
-    UserError: there is no such file or run.
+    UserError: There is no such file or run.
   """
   path = pathlib.Path(config.init_from).expanduser()
   if path.is_dir():
@@ -107,18 +109,19 @@ def _read_once(path: pathlib.Path, *_: int) -> dict[str, np.ndarray]:
 def with_variant(
   config: ml_collections.ConfigDict, saved: pathlib.Path
 ) -> ml_collections.ConfigDict:
-  """Returns the configuration with `method.variant='auto'` decided.
+  """Returns the configuration with `method.variant='auto'` resolved.
 
-  A published checkpoint of the method asks for 'published', what it was
-  trained with; anything else for 'corrected'. A workdir keeps its own, and a
-  run that is started from gives its own.
+  A workdir keeps its variant, and a run in `init_from` passes on its own. A
+  published checkpoint of the method needs 'published', the variant it was
+  trained with. In all other cases the variant is 'corrected'.
 
   Args:
-    config: see `configs/common.py`.
-    saved: the configuration that the workdir was started with, if any.
+    config: The configuration, see `configs/common.py`.
+    saved: Path of the configuration that the workdir was started with; it need
+      not exist.
 
   Raises:
-    UserError: as `kind_of`.
+    UserError: See `kind_of`.
   """
   if "variant" not in config.method or config.method.variant != "auto":
     return config
@@ -131,7 +134,7 @@ def with_variant(
     variant = method.get("variant", variant)
   elif kind == "method":
     variant = "published"
-    progress.say(f"method: the variant 'published', for {config.init_from}")
+    progress.say(f"method: variant 'published', to fit {config.init_from}")
   config = copy.deepcopy(config)
   config.method.variant = variant
   return config
@@ -146,15 +149,15 @@ def initialise(
   """Returns a model's variables with the values of `init_from`.
 
   Args:
-    config: see `configs/common.py`.
-    variables: of the model, at their initial values.
-    labels: names, in the data set's order.
-    side: the method's side inputs, those of examples among them.
+    config: The configuration, see `configs/common.py`.
+    variables: The model's variables at their initial values.
+    labels: Names of the labels in the data set's order.
+    side: The method's side inputs, including per-example ones.
 
   Raises:
-    UserError: a variable is missing or an array left over and not listed in
-      `init_allow_missing` or `init_allow_unused`, a shape differs, or the
-      labels are others.
+    UserError: A variable is missing that `init_allow_missing` does not list, an
+      array is unused that `init_allow_unused` does not list, a shape differs,
+      or the labels are different.
   """
   if not config.init_from:
     return variables
@@ -182,9 +185,9 @@ def initialise(
   if config.init_label_order != "auto":
     order = labels if config.init_label_order == "dataset" else sorted(labels)
   if list(order) == list(labels):
-    progress.say("weights: their labels are taken in the data set's order")
+    progress.say("weights: their labels are in the data set's order")
     return found
-  progress.say("weights: their labels are re-ordered to the data set's order")
+  progress.say("weights: their labels were re-ordered to the data set's order")
   axes = label_order.label_axes(config, len(labels), side)
   return label_order.reorder(found, axes, order, labels)
 
@@ -192,23 +195,22 @@ def initialise(
 def _published_order(
   config: ml_collections.ConfigDict, labels: Sequence[str]
 ) -> Sequence[str]:
-  """Returns the labels in the published program's order.
+  """Returns the labels in the order of the published checkpoint.
 
-  Programs with COCO's labels in the order of their category numbers have the
-  data set's own.
+  For COCO, the order by category id is that of the prepared data set.
 
   Raises:
-    UserError: the file is of other labels than COCO's, whose order no layout
-      knows, and nobody said it.
+    UserError: The file is for a data set other than COCO, so the order is not
+      known, and `init_label_order` does not give it.
   """
   auto = config.init_label_order == "auto"
   if auto and config.data.name != ORDERED_DATA:
     raise UserError(
       f"init_from: {config.init_from} is a published checkpoint of the method "
-      f"{config.method.name!r}, and the order of its labels is known for the "
-      f"data set {ORDERED_DATA!r} alone, not for {config.data.name!r}. Say "
-      "which it is: --config.init_label_order=dataset for that of the prepared "
-      "data set, or --config.init_label_order=alphabetical."
+      f"{config.method.name!r}. The order of its labels is known only for the "
+      f"data set {ORDERED_DATA!r}, not for {config.data.name!r}. Specify it: "
+      "--config.init_label_order=dataset for the order of the prepared data "
+      "set, or --config.init_label_order=alphabetical."
     )
   layout = published_methods.layout_of(config.method.name)
   alphabetical = layout.LABEL_ORDER == "alphabetical"
@@ -221,7 +223,7 @@ def _order_of_run(
   """Returns the labels in the order of a run.
 
   Raises:
-    UserError: the run does not say it, and nobody did.
+    UserError: Neither the run nor `init_label_order` gives the order.
   """
   file = path / "data.json"
   known = core_files.read_json(file) if file.exists() else {}
@@ -229,10 +231,10 @@ def _order_of_run(
     return known["labels"]
   if config.init_label_order == "auto":
     raise UserError(
-      f"init_from: the run in {path} does not say the order of its labels "
-      "(an earlier version left it out of data.json). Say it: "
-      "--config.init_label_order=dataset for that of the prepared data set, "
-      "or --config.init_label_order=alphabetical."
+      f"init_from: the run in {path} does not record the order of its labels "
+      "(an earlier version left it out of data.json). Specify it: "
+      "--config.init_label_order=dataset for the order of the prepared data "
+      "set, or --config.init_label_order=alphabetical."
     )
   return labels
 

@@ -1,4 +1,4 @@
-"""The order of labels in a checkpoint, and in the data set."""
+"""Re-orders the labels of a checkpoint to the order of the data set."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from causal_mlr_jax.core.parameter_rules import path_of
 from causal_mlr_jax.core.types import Cooccurrence, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 
-# Large enough for every method; only shapes are computed.
+# Image shape that is large enough for every method; only shapes are computed.
 IMAGE = (model_lib.EXAMPLES, 256, 256, 3)
-# Axes of labels in the side inputs.
+# Label axes of the side inputs.
 SIDE_AXES = {
   "label_embeddings": (0,),
   "label_prototypes": (0,),
@@ -28,14 +28,14 @@ SIDE_AXES = {
 def label_axes(
   config: ml_collections.ConfigDict, num_labels: int, side: Side
 ) -> dict[str, tuple[int, ...]]:
-  """Returns the axes of labels of each variable of the head, by path.
+  """Returns the label axes of each variable of the head, by path.
 
-  They are those whose length changes with the number of labels.
+  They are the axes whose length changes with the number of labels.
 
   Args:
-    config: see `configs/common.py`.
-    num_labels: N.
-    side: the method's side inputs.
+    config: The configuration, see `configs/common.py`.
+    num_labels: Number of labels N.
+    side: The method's side inputs.
   """
 
   def shapes(extra: int) -> dict[str, tuple[int, ...]]:
@@ -65,7 +65,7 @@ def label_axes(
 
 
 def _grown(side: Side, extra: int) -> dict[str, Any]:
-  """Returns the shapes of side inputs of so many labels more."""
+  """Returns the shapes of the side inputs for `extra` more labels."""
 
   def grown(x: Any, axes: tuple[int, ...]) -> jax.ShapeDtypeStruct:
     shape = (n + extra * (axis in axes) for axis, n in enumerate(x.shape))
@@ -91,20 +91,20 @@ def reorder(
   """Returns variables with their labels in the order of the data set.
 
   Args:
-    variables: whose labels stand in `order`.
-    axes: from `label_axes`.
-    order: names.
-    labels: names, in the order that is wanted.
+    variables: Variables whose labels are in `order`.
+    axes: Label axes from `label_axes`.
+    order: Names of the labels in the order of the variables.
+    labels: Names of the labels in the order of the data set.
 
   Raises:
-    UserError: the names are not the same.
+    UserError: The two sets of names differ.
   """
   if set(order) != set(labels) or len(order) != len(labels):
     odd = sorted(set(order) ^ set(labels))
     raise UserError(
       f"The weights are for other labels than the data set's: {len(order)} and "
-      f"{len(labels)}, and {', '.join(odd[:10])} in one of them alone. Use a "
-      "data set with the same labels, or keep the backbone alone with "
+      f"{len(labels)}, and {', '.join(odd[:10])} only in one of them. Use a "
+      "data set with the same labels, or load only the backbone with "
       "--config.init_allow_missing=\"('.*/head/.*',)\"."
     )
   places = np.asarray([list(order).index(label) for label in labels])

@@ -1,7 +1,7 @@
 """Reads weight files in the safetensors layout.
 
-The library checks the header against the file: its length, every tensor's
-place and size, and that together they cover the data.
+The library checks the header against the file: its length, the place and size
+of every tensor, and that the tensors together cover the data.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from safetensors import SafetensorError, safe_open
 
 from causal_mlr_jax.core.errors import UserError
 
-# What the library raises: its own error, Python's for a file that cannot be
-# mapped, and AttributeError for a type of element that numpy does not have.
+# Errors that the library raises: its own, Python's for a file that cannot be
+# mapped, and AttributeError for an element type that numpy does not have.
 MALFORMED = (SafetensorError, OSError, AttributeError, TypeError, ValueError)
 
 
 def state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   """Reads all arrays of a `.safetensors` file.
 
-  The `module.` that data-parallel training puts before every name is taken
-  off.
+  The prefix `module.` of data-parallel training is removed.
 
   Args:
-    path: the file.
+    path: The file.
 
   Returns:
-    Arrays by name; bfloat16 comes as float32.
+    Arrays by name; bfloat16 becomes float32.
 
   Raises:
-    UserError: the file is missing, damaged, of another kind, empty, or holds
+    UserError: The file is missing, damaged, of another kind or empty, or has
       elements of a type that numpy lacks.
   """
   path = pathlib.Path(path)
@@ -53,8 +52,8 @@ def state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     ) from error
   if not arrays:
     raise UserError(
-      f"No weights in {path}: expected arrays by name, got none. Give the "
-      "file that holds the model."
+      f"No weights in {path}: expected arrays by name, got none. Use the file "
+      "that holds the model."
     )
   if all(name.startswith("module.") for name in arrays):
     arrays = {k.removeprefix("module."): v for k, v in arrays.items()}
@@ -62,7 +61,7 @@ def state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-  """Returns an array of a type that numpy itself has."""
+  """Returns an array with a dtype that numpy itself has."""
   if array.dtype == ml_dtypes.bfloat16:
     return array.astype(np.float32)
   return array

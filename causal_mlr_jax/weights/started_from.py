@@ -1,4 +1,4 @@
-"""What a training starts from: checked before it, and told in its report."""
+"""The weights that training starts from: their check, and their description."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ FIRST_STAGE = "the first training, where it has the same variable"
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Checks that the weights of the backbone are there, where they are read.
+  """Checks that the weights of the backbone exist, if they are read.
 
-  `init_from` gives the backbone its values, so that `backbone.pretrained` is
-  read beside it only where `init_allow_missing` lets variables keep theirs.
+  With `init_from`, which also sets the backbone, `backbone.pretrained` is read
+  only if `init_allow_missing` lets variables keep their values.
 
   Args:
-    config: see `configs/common.py`.
+    config: The configuration, see `configs/common.py`.
 
   Raises:
-    UserError: the weights are not there.
+    UserError: The weights are missing.
   """
   if reads_pretrained(config):
     backbone_weights.source(config.backbone)
 
 
 def reads_pretrained(config: ml_collections.ConfigDict) -> bool:
-  """Says whether `backbone.pretrained` decides any initial value."""
+  """Returns whether `backbone.pretrained` determines any initial value."""
   return not config.init_from or bool(config.init_allow_missing)
 
 
 def describe(
   config: ml_collections.ConfigDict, num_labels: int, first_stage: bool = False
 ) -> dict[str, Any]:
-  """Returns what the parts of a model start from, JSON-able.
+  """Returns what the parts of a model start from, JSON-serialisable.
 
   Args:
-    config: see `configs/common.py`.
-    num_labels: N.
-    first_stage: whether the method starts from a training of its own.
+    config: The configuration, see `configs/common.py`.
+    num_labels: Number of labels N.
+    first_stage: Whether the method starts from its own first training.
 
   Raises:
-    UserError: the weights are not there.
+    UserError: The weights are missing.
   """
   random = backbone_weights.RANDOM.format(seed=config.seed)
   found: dict[str, Any] = {"head": random}

@@ -1,4 +1,4 @@
-"""Reads the state dict of a weight file, whatever its layout."""
+"""Reads the state dict of a weight file in any supported layout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ TAR_END = reader.TAR_MAGIC_AT + len(reader.TAR_MAGIC)
 
 
 def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads a state dict; the layout is told by the content, not by the name.
+  """Reads a state dict; the layout follows from the content, not the file name.
 
   Args:
-    path: a safetensors file or a PyTorch file, zip or legacy.
+    path: A safetensors file or a PyTorch file, zip or legacy.
 
   Returns:
     Arrays by torch key, for `convert.convert`.
 
   Raises:
-    UserError: the file is missing, damaged, or of another kind.
+    UserError: The file is missing, damaged, or of another kind.
   """
   path = pathlib.Path(path)
   try:
@@ -35,9 +35,9 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       f"Cannot read the weights in {path}: {error.strerror}. Expected the "
       "path of a .safetensors or .pth file."
     ) from None
-  # After the length of its header, 8 bytes, a safetensors file begins with
-  # JSON. Asked first: the length may begin like a pickle or a zip archive,
-  # and those have another byte in this place.
+  # A safetensors file begins with the length of its header, 8 bytes, and then
+  # JSON. This is checked first, because the length can look like the start of a
+  # pickle or a zip archive; those have another byte at this place.
   if start[8:9] == b"{":
     return safetensors_files.state_dict(path)
   magics = (reader.ZIP_MAGIC, PICKLE_MAGIC)
@@ -46,6 +46,6 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     return reader.state_dict(path)
   raise UserError(
     f"Cannot read the weights in {path}: expected a safetensors or a PyTorch "
-    f"file; it begins with {start[:20]!r}. A page or a pointer may have been "
-    "saved in its place: fetch the file itself."
+    f"file, but it begins with {start[:20]!r}. Perhaps a web page or a Git LFS "
+    "pointer was saved instead: fetch the file itself."
   )

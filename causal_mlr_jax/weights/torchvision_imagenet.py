@@ -1,7 +1,7 @@
-"""torchvision's ImageNet weights of ResNets: which file, and where it lies.
+"""Finds the files of torchvision's ImageNet weights of ResNets.
 
-Nothing is fetched. A file is looked for in `pretrained/` of the folder that
-the program is started in, then where torchvision keeps what it has fetched.
+Nothing is downloaded. A file is searched for in the folder `pretrained/` of the
+current directory, and then in torchvision's download folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from causal_mlr_jax.core.errors import UserError
 
 HOST = "https://download.pytorch.org/models/"
 FOLDER = "pretrained"
-# What makes a ResNet another network than the published one of its depth.
+# Values of the fields that a ResNet must share with the published networks.
 PUBLISHED = {"stage_sizes": (), "block": "", "width": 64, "stem": "imagenet"}
 
 
@@ -23,9 +23,9 @@ class File(NamedTuple):
   """A published file.
 
   Attributes:
-    name: torchvision's.
-    megabytes: its size.
-    timm: the model of timm that holds the same weights.
+    name: torchvision's name of the file.
+    megabytes: Size of the file.
+    timm: Name of the timm model with the same weights.
   """
 
   name: str
@@ -33,8 +33,8 @@ class File(NamedTuple):
   timm: str
 
 
-# torchvision's names of the weights, then by depth. The first ones are those
-# of the papers' time; the second come from a longer training of 2021.
+# Files by torchvision's name of the weights, and by depth. V1 are those of the
+# papers' time; V2 come from a longer training in 2021.
 FILES: dict[str, dict[int, File]] = {
   "IMAGENET1K_V1": {
     18: File("resnet18-f37072fd.pth", 45, "resnet18.tv_in1k"),
@@ -49,7 +49,7 @@ FILES: dict[str, dict[int, File]] = {
 
 
 def folders() -> tuple[pathlib.Path, ...]:
-  """Returns where files are looked for, in this order."""
+  """Returns the folders to search for files, in this order."""
   cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
   torch = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
   hub = pathlib.Path(torch).expanduser() / "hub" / "checkpoints"
@@ -60,11 +60,11 @@ def find(section: Mapping[str, Any], key: str) -> pathlib.Path:
   """Returns the file of a backbone's published weights.
 
   Args:
-    section: of the backbone; `pretrained` is a key of `FILES`.
-    key: of the configuration, 'backbone.pretrained', for messages.
+    section: Section of the backbone; its `pretrained` is a key of `FILES`.
+    key: Configuration key for messages, 'backbone.pretrained'.
 
   Raises:
-    UserError: the file is not there, or there is none for such a backbone.
+    UserError: The file is missing, or there is none for such a backbone.
   """
   weights, flag = section["pretrained"], f"--config.{key}"
   changed = [k for k, v in PUBLISHED.items() if section[k] != v]
@@ -89,14 +89,14 @@ def find(section: Mapping[str, Any], key: str) -> pathlib.Path:
 def _missing(weights: str, depth: int, file: File, flag: str) -> str:
   looked = " and ".join(f"{folder}/" for folder in folders())
   return (
-    f"The weights that the ResNet-{depth} starts from are not there: "
+    f"The weights that the ResNet-{depth} starts from are missing: "
     f"torchvision's {weights}, {file.name} ({file.megabytes} MB), looked for "
     f"in {looked}.\n"
     f"  Fetch   {HOST}{file.name}\n"
     f"          (timm's {file.timm}, model.safetensors on the Hugging Face "
     "hub, holds the same)\n"
-    f"  put it  into {pathlib.Path(FOLDER).absolute()}/, or name its place by "
+    f"  put it  into {pathlib.Path(FOLDER).absolute()}/, or name its path by "
     f"{flag}=FILE\n"
-    f"  or      say {flag}=scratch to train from random values, from which no "
-    "published number comes"
+    f"  or      set {flag}=scratch to train from random values, unlike all "
+    "published results"
   )

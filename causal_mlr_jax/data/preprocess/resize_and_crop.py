@@ -172,22 +172,17 @@ def sampled(
   if max(down, across) > SHARP:
     image = _smoothed(image, down, across)
   found = scratch("mirror", height, width) if mirrored else None
+  size = width, height
   if whole:
-    found = cv2.resize(image, (width, height), dst=found)
+    found = cv2.resize(image, size, dst=found)
   else:
     # Maps the centre of a pixel of the result to its source position.
     place = [
       [across, 0, box.left - left + (across - 1) / 2],
       [0, down, box.top - top + (down - 1) / 2],
     ]
-    found = cv2.warpAffine(
-      image,
-      np.array(place),
-      (width, height),
-      dst=found,
-      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-      borderMode=cv2.BORDER_REPLICATE,
-    )
+    flags, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+    found = cv2.warpAffine(image, np.array(place), size, found, flags, edge)
   return cv2.flip(found, 1) if mirrored else found
 
 

@@ -1,4 +1,4 @@
-"""The causal head: parameters of the score under do(X), and its expectation."""
+"""The causal head, which computes the score of each label under do(X)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class CausalHead(nn.Module):
   """The causal score of each label: an expectation over confounders.
 
   Attributes:
-    num_heads: A.
-    hidden: feed-forward width F, for 'post_norm_ffn' only.
-    intervention: what stands after attention, see
+    num_heads: Number of attention heads A.
+    hidden: Feed-forward width F, for 'post_norm_ffn' only.
+    intervention: Layers after the attention, one of
       `confounder_expectation.FORMS`.
-    expectation: how it is computed, see
+    expectation: Way to compute the expectation, one of
       `confounder_expectation.EXPECTATIONS`.
   """
 
@@ -37,7 +37,7 @@ class CausalHead(nn.Module):
   ) -> Linear:
     init, zeros = nn.initializers.xavier_uniform(), nn.initializers.zeros
     kernel = self.param(f"{name}_kernel", init, (dim_in, dim_out))
-    # Softmax drops the keys' bias, so there is none to learn.
+    # Softmax ignores a bias of the keys, so they have none.
     if not bias:
       return Linear(kernel, jnp.zeros(dim_out, jnp.float32))
     return Linear(kernel, self.param(f"{name}_bias", zeros, (dim_out,)))
@@ -61,12 +61,12 @@ class CausalHead(nn.Module):
     """Returns the expected logits [B, N], float32.
 
     Args:
-      x_BND: label-specific features X.
-      query_ND: label queries y.
-      confounder_KD: confounders, projected.
-      weight_BK: P(c), [1, K], or one distribution an image, [B, K].
-      single_key: each label's feature in turn is the only key, and the result
-        is [B, N (its label), N].
+      x_BND: Label-specific features X.
+      query_ND: Label queries y.
+      confounder_KD: Projected confounders.
+      weight_BK: P(c), [1, K], or one distribution per image, [B, K].
+      single_key: Whether each label's feature in turn is the only key; the
+        result is then [B, N (label of the key), N].
     """
     num_labels, dim = query_ND.shape
     ffn = self.intervention == "post_norm_ffn"

@@ -1,26 +1,26 @@
-"""The causal score's expectation over confounders, exact and cheap.
+"""The expectation of the causal score over confounders, exact and fast.
 
 The paper's score of label j is σ(Σ_k P(c_k) · fc2(CrossAttn(y_j, X + c_k,
-X + c_k))): an expectation of logits, one sigmoid outside (normalised weighted
+X + c_k))): an expectation of logits inside one sigmoid (normalised weighted
 geometric mean). X [B, N, D] are label-specific features, y label queries.
 
-Since q · W_k(x_i + c) = q · W_k x_i + q · W_k c and softmax drops what all
-keys share, the attention does not depend on c; since its rows sum to 1,
-CrossAttn(y, X + c) = CrossAttn(y, X) + W_o W_v c. So one attention serves all
-confounders, and what follows it decides what the expectation costs:
+Since q · W_k(x_i + c) = q · W_k x_i + q · W_k c and softmax ignores a constant
+that all keys share, the attention does not depend on c. Since its rows sum to
+1, CrossAttn(y, X + c) = CrossAttn(y, X) + W_o W_v c. One attention therefore
+serves all confounders, and the layers after it decide the cost:
 
-  form            after attention                            cheapest exact
-  linear          fc2: the literal formula. The expectation  closed form
-                  is that of the mean confounder, a constant:
-                  zero for centred confounders
+  form            after the attention                        cheapest exact way
+  linear          fc2: the literal formula. The confounders  closed form
+                  add only the constant of their mean, which
+                  is zero for centred confounders
   post_norm       residual, LayerNorm, fc2                   closed form
   post_norm_ffn   the same, feed-forward, LayerNorm, fc2     scan
-  pre_norm        residual, fc2; LayerNorm on X + c, so      scan, attention
-                  that attention does depend on c            each time
+  pre_norm        residual, fc2; LayerNorm on X + c, so the  scan, attention
+                  attention does depend on c                 at each step
 
-`vmapped` is the definition and the reference of the tests; the others equal it
-to 1e-6 where products are float32. Where they are TF32 (GPU) or bfloat16 (TPU)
-by default, each is as exact as its rounded products; see README.md.
+`vmapped` is the definition, and the tests' reference; the other ways agree with
+it to 1e-6 where matrix products are float32. Where products default to TF32
+(GPU) or bfloat16 (TPU), each is as exact as its products; see README.md.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Norm(NamedTuple):
 
 
 class CausalParams(NamedTuple):
-  """Parameters of the causal head; what a form does not use is None.
+  """Parameters of the causal head; those that a form does not use are None.
 
   Attributes:
-    query_ND: label queries y.
-    query, key, value, out: the attention's projections.
-    norm_D: LayerNorm after attention, or on X + c under `pre_norm`.
-    linear1, linear2, norm2: the feed-forward of `post_norm_ffn`.
-    weight_ND, bias_N: fc2, one linear classifier a label.
+    query_ND: Label queries y.
+    query, key, value, out: The attention's projections.
+    norm: LayerNorm after the attention, or on X + c in `pre_norm`.
+    linear1, linear2, norm2: Feed-forward layers of `post_norm_ffn`.
+    weight_ND, bias_N: fc2, one linear classifier per label.
   """
 
   query_ND: Array
@@ -80,14 +80,14 @@ class CausalParams(NamedTuple):
 
 
 def resolve(form: str, expectation: str) -> str:
-  """Returns the expectation that is computed, and checks both names.
+  """Checks both names and returns the expectation to compute.
 
   Args:
-    form: one of `FORMS`.
-    expectation: one of `EXPECTATIONS`; 'auto' takes the cheapest exact one.
+    form: One of `FORMS`.
+    expectation: One of `EXPECTATIONS`; 'auto' selects the cheapest exact one.
 
   Raises:
-    UserError: an unknown name, or a closed form where there is none.
+    UserError: A name is unknown, or the form has no closed form.
   """
   check_name("method.intervention", form, FORMS)
   check_name("method.expectation", expectation, EXPECTATIONS)
@@ -115,16 +115,16 @@ def expected_logits(
   """Returns Σ_k weight_k · logit_j(X, c_k), [B, N], float32.
 
   Args:
-    params: of the causal head.
-    x_BND: label-specific features X.
-    confounder_KD: confounders, projected to the width of X.
-    weight_BK: P(c_k), [1, K], or one distribution an image, [B, K].
-    form: one of `FORMS`.
-    expectation: one of `EXPECTATIONS`.
-    num_heads: A.
+    params: Parameters of the causal head.
+    x_BND: Label-specific features X.
+    confounder_KD: Confounders, projected to the width of X.
+    weight_BK: P(c_k), [1, K], or one distribution per image, [B, K].
+    form: One of `FORMS`.
+    expectation: One of `EXPECTATIONS`.
+    num_heads: Number of attention heads A.
 
   Raises:
-    UserError: see `resolve`.
+    UserError: See `resolve`.
   """
   expectation = resolve(form, expectation)
   x_BND = x_BND.astype(jnp.float32)
@@ -160,16 +160,16 @@ def single_key_logits(
 ) -> Array:
   """Returns the logits of label j given x_i as the only key, [B, N (i), N (j)].
 
-  The softmax over one key is 1, so for `post_norm` it is Σ_k P(c_k) ·
-  fc2(LN(y_j + W_o W_v (x_i + c_k))): the score of j under do(X_i). The labels i
-  are taken one by one, so that no array is larger than [B, N, D] or the result.
+  The softmax over one key is 1, so the logit for `post_norm` is Σ_k P(c_k) ·
+  fc2(LN(y_j + W_o W_v (x_i + c_k))): the score of j under do(X_i). The loop is
+  over the labels i, so that no array is larger than [B, N, D] or the result.
 
   Args:
-    params: of the causal head.
-    x_BND: label-specific features X.
-    confounder_KD: as of `expected_logits`.
-    weight_BK: as of `expected_logits`.
-    **options: as of `expected_logits`.
+    params: Parameters of the causal head.
+    x_BND: Label-specific features X.
+    confounder_KD: See `expected_logits`.
+    weight_BK: See `expected_logits`.
+    **options: See `expected_logits`.
   """
 
   def given(x_BD: Array) -> Array:
@@ -183,7 +183,7 @@ def single_key_logits(
 def conditional_logits(
   params: CausalParams, x_BND: Array, c_D: Array, form: str, num_heads: int
 ) -> Array:
-  """Returns the logits given one confounder [B, N]: the definition."""
+  """Returns the logits given one confounder, [B, N], by definition."""
   z_BND = x_BND + c_D[None, None]
   if form == "pre_norm":
     z_BND = _layer_norm(z_BND, params.norm)
@@ -193,7 +193,7 @@ def conditional_logits(
 def residual(
   params: CausalParams, x_BND: Array, form: str, num_heads: int
 ) -> Array:
-  """Returns y + CrossAttn(y, x, x), [B, N, D]; `linear` leaves out the y."""
+  """Returns y + CrossAttn(y, x, x), [B, N, D]; `linear` omits the y."""
   query = _linear(params.query_ND, params.query)[None]
   key, value = _linear(x_BND, params.key), _linear(x_BND, params.value)
   attended, _ = attend(query, key, value, num_heads)
@@ -202,12 +202,12 @@ def residual(
 
 
 def value_shift(params: CausalParams, confounder_KD: Array) -> Array:
-  """Returns W_o W_v c_k, [K, D]: what adding c_k to all values adds."""
+  """Returns W_o W_v c_k, [K, D]: the effect of adding c_k to every value."""
   return confounder_KD @ params.value.kernel @ params.out.kernel
 
 
 def read_out(params: CausalParams, h_BND: Array, form: str) -> Array:
-  """Returns the logits [B, N] of what stands after the residual."""
+  """Returns the logits [B, N] from the layers after the residual."""
   if form in ("post_norm", "post_norm_ffn"):
     h_BND = _layer_norm(h_BND, params.norm)
   if form == "post_norm_ffn":
@@ -235,19 +235,19 @@ def closed_form(
   For `linear` it is the logit at the mean confounder Σ_k P_k c_k.
 
   Args:
-    params: of the causal head.
-    u_BND: from `residual`.
-    d_KD: from `value_shift`.
-    weight_BK: weights of the confounders, [1, K] or [B, K].
+    params: Parameters of the causal head.
+    u_BND: Output of `residual`.
+    d_KD: Output of `value_shift`.
+    weight_BK: Weights of the confounders, [1, K] or [B, K].
     form: 'linear' or 'post_norm'.
   """
-  # 1 for a distribution; kept for the gradient of learned weights.
+  # 1 for a distribution, but needed for the gradient of learned weights.
   total_B1 = weight_BK.sum(-1, keepdims=True)
   if form == "linear":
     mean_BD = weight_BK @ d_KD
     shift_BN = mean_BD @ params.weight_ND.T
     return total_B1 * read_out(params, u_BND, form) + shift_BN
-  # Differences of large terms in the worst case: full float32 everywhere.
+  # In the worst case these are differences of large terms: use full float32.
   highest = jax.lax.Precision.HIGHEST
   dim = u_BND.shape[-1]
   u_BND = u_BND - u_BND.mean(-1, keepdims=True)
@@ -271,7 +271,7 @@ def closed_form(
 
 
 def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
-  """Sums weight_k · logits_of(item_k), keeping nothing of a step but it."""
+  """Returns Σ_k weight_k · logits_of(item_k); the gradient recomputes each."""
 
   def step(total_BN: Array, item: tuple) -> tuple[Array, None]:
     item_D, weight_B = item

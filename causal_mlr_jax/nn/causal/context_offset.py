@@ -1,14 +1,14 @@
-"""What the confounders of an image alone say of its labels.
+"""The part of an image's logits that its confounders alone explain.
 
-The backdoor sum asks for P(Y | X, c) with the confounders c that were there,
-and averages it over P(c) afterwards. With an additive logit,
+The backdoor adjustment fits P(Y | X, c) with the confounders c that are in the
+image, and then averages it over P(c). With an additive logit,
 
   logit_j(X, c) = f_j(X) + h_j(c),
 
-h carries what the context alone explains, so that f is left with what the
-objects add to it; and Σ_k P(c_k) h_j(c_k) is a constant a label, taken as 0.
-h is fitted by a loss of its own. Were it trained with f by one loss, the two
-would share what either can explain, and f would keep some of the context.
+h captures what the context alone explains, and f only what the objects add to
+it. Σ_k P(c_k) h_j(c_k) is a constant for each label, which is set to 0.
+h is fitted with its own loss. With one loss for both, f and h would share what
+either of them can explain, and f would keep some of the context.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Array
 
-# Shares lie below 1 while log-odds of several units must be reached, and Adam
-# moves each weight by the learning rate at most: the weights are this much
-# smaller than what they stand for.
+# The shares are below 1 but must produce log-odds of several units, and Adam
+# moves each weight by at most the learning rate. The weights are therefore
+# multiplied by this factor.
 SCALE = 10.0
 
 
 class ContextOffset(nn.Module):
-  """h_j(π) = w_j · (π − P) of the shares π of the confounders in an image."""
+  """h_j(π) = w_j · (π − P), with the shares π of confounders in an image."""
 
   num_labels: int
 
@@ -34,7 +34,7 @@ class ContextOffset(nn.Module):
     """Returns the offsets h and the logits h + b of the context, both [B, N].
 
     Args:
-      share_BK: share of each confounder, [B, K] or [1, K].
+      share_BK: Share of each confounder, [B, K] or [1, K].
       prior_K: P(c), at which the offset is 0.
     """
     shape = (len(prior_K), self.num_labels)

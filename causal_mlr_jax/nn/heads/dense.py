@@ -1,4 +1,4 @@
-"""Linear layers that start as the published classifiers' do."""
+"""Linear layers initialised like those of the published classifiers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 
 
 class UniformDense(nn.Module):
-  """y = x · kernel + bias, both from U(-1/sqrt(C), 1/sqrt(C)).
+  """y = x · kernel + bias, both initialised from U(-1/sqrt(C), 1/sqrt(C)).
 
   Attributes:
-    features: width of the result.
-    use_bias: whether there is a bias.
-    learn_bias: False keeps it as it is; for a bias that a normalisation
-      takes off again, whose gradient is nothing but rounding.
-    dtype: of the product's operands.
-    out_dtype: of the result; None takes `dtype`.
+    features: Width of the result.
+    use_bias: Whether there is a bias.
+    learn_bias: Whether the bias is trained. False is for a bias that a later
+      normalisation cancels: its gradient would be nothing but rounding error.
+    dtype: Dtype of the product's operands.
+    out_dtype: Dtype of the result; None uses `dtype`.
   """
 
   features: int

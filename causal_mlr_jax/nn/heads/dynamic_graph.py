@@ -1,7 +1,7 @@
-"""A graph over labels, drawn for each image anew.
+"""A graph over labels that is predicted for each image.
 
-ADD-GCN (Ye et al. 2020, arXiv:2012.02994, section 3.3, the dynamic half of
-D-GCN); TDRG (Zhao et al. 2021) draws it from a wider context.
+The dynamic half of the D-GCN of ADD-GCN (Ye et al. 2020, arXiv:2012.02994,
+section 3.3); TDRG (Zhao et al. 2021) predicts it from a wider context.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn.batch_norm import BatchNorm
 from causal_mlr_jax.nn.heads.dense import UniformDense
 
-SLOPE = 0.2  # of LeakyReLU, below zero
+SLOPE = 0.2  # of LeakyReLU for negative inputs
 
 
 def leaky_relu(x: Array) -> Array:
-  """Returns x where it is positive, and a fifth of it elsewhere."""
+  """Returns x where it is positive, and 0.2 x elsewhere."""
   return jax.nn.leaky_relu(x, SLOPE)
 
 
@@ -27,10 +27,10 @@ class DynamicGraph(nn.Module):
   """One graph convolution whose adjacency is predicted from the image.
 
   g = LeakyReLU(BatchNorm(W_g · context)); A = sigmoid(W_a · [g ; node]), one
-  column a node; nodes become LeakyReLU(W · LeakyReLU(A nodes)).
+  column per node; nodes become LeakyReLU(W · LeakyReLU(A nodes)).
 
   Attributes:
-    dtype: of the activations.
+    dtype: Dtype of the activations.
   """
 
   dtype: jnp.dtype = jnp.float32
@@ -42,15 +42,16 @@ class DynamicGraph(nn.Module):
     """Convolves the nodes over their graph.
 
     Args:
-      nodes_BND: one a label.
-      context_BE: of the whole image, of any width E.
-      train: take the statistics of the batch, over all devices.
+      nodes_BND: One node per label.
+      context_BE: Feature of the whole image, of any width E.
+      train: Whether to normalise by the statistics of the batch, taken over all
+        devices.
 
     Returns:
-      Nodes [B, N, D], and the adjacency [B, N, N]: row n holds what node n
-      takes from each node.
+      Nodes [B, N, D], and the adjacency [B, N, N], whose row n holds the
+      weights of all nodes in the update of node n.
     """
-    # In training the normalisation takes the bias off again.
+    # In training, the batch normalisation cancels the bias.
     context = UniformDense(
       context_BE.shape[-1],
       learn_bias=not train,

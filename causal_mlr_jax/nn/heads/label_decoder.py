@@ -16,22 +16,22 @@ from causal_mlr_jax.nn.transformer import (
 
 
 class LabelDecoder(nn.Module):
-  """Transformer from a feature map to one feature vector a label.
+  """Transformer from a feature map to one feature vector per label.
 
   Query2Label (Liu et al. 2021), section 3: encoder layers over positions,
   then decoder layers in which label queries attend to positions; post-norm,
   sine positions, no self-attention among labels.
 
   Attributes:
-    embed_dim: D, a multiple of 4 and of `num_heads`.
-    num_heads: A.
-    hidden: feed-forward width F.
-    num_encoder_layers: 0 leaves the map as it is.
-    num_decoder_layers: at least 1.
-    dropout: rate in training.
-    input_projection: whether a linear map brings C to D; without it C must
-      be D.
-    dtype: of the activations.
+    embed_dim: Feature width D, a multiple of 4 and of `num_heads`.
+    num_heads: Number of attention heads A.
+    hidden: Feed-forward width F.
+    num_encoder_layers: Number of encoder layers; 0 leaves the map unchanged.
+    num_decoder_layers: Number of decoder layers, at least 1.
+    dropout: Dropout rate in training.
+    input_projection: Whether a linear map brings C to D; without it, C must
+      equal D.
+    dtype: Dtype of the activations.
   """
 
   embed_dim: int
@@ -50,13 +50,13 @@ class LabelDecoder(nn.Module):
     """Decodes a feature map.
 
     Args:
-      map_BHWC: the backbone's feature map.
-      query_ND: label queries.
-      train: whether dropout is on.
+      map_BHWC: The backbone's feature map.
+      query_ND: Label queries.
+      train: Whether dropout is on.
 
     Returns:
-      Label features [B, N, D], and by name `memory` [B, P, D] and the
-      attention of each layer, [B, P, P] or [B, N, P].
+      Label features [B, N, D], and a dict with the encoded map `memory`
+      [B, P, D] and the attention of each layer, [B, P, P] or [B, N, P].
 
     Raises:
       UserError: C differs from D and there is no input projection.

@@ -1,4 +1,4 @@
-"""One linear classifier a label."""
+"""One linear classifier per label."""
 
 from __future__ import annotations
 

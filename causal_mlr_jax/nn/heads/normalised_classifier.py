@@ -1,4 +1,4 @@
-"""Classifiers that divide by norms, block by block of the channels.
+"""Classifiers that divide each block of channels by its norm.
 
 Tang et al. 2020 (arXiv:2009.12991) divide by the norms of weights and
 features; CCD and IDA build on it.
@@ -15,7 +15,7 @@ from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 
 
 def block_size(channels: int, num_heads: int) -> int:
-  """Returns the width of each of A blocks of the channels.
+  """Returns the width C / A of each of A blocks of channels.
 
   Raises:
     UserError: A does not divide C.
@@ -23,7 +23,7 @@ def block_size(channels: int, num_heads: int) -> int:
   if channels % num_heads:
     raise UserError(
       f"method.num_heads = {num_heads} does not divide the {channels} channels "
-      "of the final map; take a number that does."
+      "of the final map; choose a number that does."
     )
   return channels // num_heads
 
@@ -31,7 +31,7 @@ def block_size(channels: int, num_heads: int) -> int:
 def block_norm(x: Array) -> Array:
   """Returns Euclidean norms [..., 1] over the last axis.
 
-  The gradient of a block of zeros is zero, where the root alone gives NaN.
+  The gradient of a block of zeros is zero; a plain square root would give NaN.
   """
   square = jnp.square(x).sum(-1, keepdims=True)
   zero = square == 0
@@ -41,13 +41,13 @@ def block_norm(x: Array) -> Array:
 def over_norm(
   weight: Array, beta: float, measured: Array | None = None
 ) -> Array:
-  """Returns weights over a norm of the last axis plus `beta`.
+  """Returns weights divided by (the norm of the last axis + `beta`).
 
   Args:
-    weight: [..., D].
-    beta: keeps small weights small.
-    measured: the weights whose norm is taken, of a shape that fits; None
-      takes `weight`.
+    weight: Weights [..., D].
+    beta: Constant added to the norm; it keeps small weights small.
+    measured: Weights whose norm is used, of a shape that broadcasts to
+      `weight`; None uses `weight` itself.
   """
   return weight / (block_norm(weight if measured is None else measured) + beta)
 
@@ -55,14 +55,14 @@ def over_norm(
 class NormalisedClassifier(nn.Module):
   """logit_n = tau/A Σ_a <x_a, w_na> / (|x_a| (|w_na| + beta)), no bias.
 
-  The published programs divide by |x_a| as it is, and a block of zeros gives
-  NaN; here it adds nothing to the logit.
+  In the published code a block x_a of zeros gives NaN; here it adds nothing to
+  the logit.
 
   Attributes:
-    num_labels: N.
-    num_heads: A; C is split into A consecutive blocks.
-    tau: scale of the logits.
-    beta: added to the norm of the weights.
+    num_labels: Number of labels N.
+    num_heads: Number of consecutive blocks A that the channels are split into.
+    tau: Scale of the logits.
+    beta: Constant added to the norm of the weights.
   """
 
   num_labels: int
@@ -75,9 +75,9 @@ class NormalisedClassifier(nn.Module):
     """Returns logits [B, N], float32, and class activation maps [B, N, P].
 
     Args:
-      x_BC: the features that are classified.
-      map_BPC: a map; the linear part of the classifier is applied to each
-        position, without the division by the norm of its features.
+      x_BC: The features to classify.
+      map_BPC: A feature map; the classifier is applied to each position
+        without dividing by the norm of the features.
 
     Raises:
       UserError: A does not divide C.

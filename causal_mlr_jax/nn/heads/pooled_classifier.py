@@ -1,7 +1,7 @@
 """Global pooling and one linear layer, with its class activation maps.
 
 The head of the plain classifier, and of the methods of Singh et al. 2020
-(arXiv:2001.03152) that go on from one: their parameters are the same.
+(arXiv:2001.03152), which continue training one and have the same parameters.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from causal_mlr_jax.nn.pooling import global_pool
 
 
 class Classified(NamedTuple):
-  """What the classifier makes of a map, all float32.
+  """Output of the classifier for a feature map, all float32.
 
   Attributes:
-    pooled_BC: the pooled map.
-    logits_BN: of the pooled map.
-    cam_BNP: class activation maps, the kernel applied at each position; the
-      bias is not in them (Zhou et al. 2016, arXiv:1512.04150, equation 2).
-    kernel_CN: of the linear layer.
-    bias_N: of the linear layer.
+    pooled_BC: The pooled map.
+    logits_BN: Logits of the pooled map.
+    cam_BNP: Class activation maps: the kernel applied at each position, without
+      the bias (Zhou et al. 2016, arXiv:1512.04150, equation 2).
+    kernel_CN: Kernel of the linear layer.
+    bias_N: Bias of the linear layer.
   """
 
   pooled_BC: Array
@@ -43,8 +43,8 @@ class PooledClassifier(nn.Module):
   """Pools a map over its grid and classifies it.
 
   Attributes:
-    num_labels: N.
-    pooling: 'gap' or 'gmp'.
+    num_labels: Number of labels N.
+    pooling: 'gap' (average) or 'gmp' (maximum).
   """
 
   num_labels: int
@@ -55,7 +55,7 @@ class PooledClassifier(nn.Module):
     """Classifies a feature map.
 
     Raises:
-      UserError: an unknown pooling.
+      UserError: The pooling is unknown.
     """
     pooled_BC = global_pool(map_BHWC, self.pooling)
     batch, height, width, channels = map_BHWC.shape
@@ -63,17 +63,17 @@ class PooledClassifier(nn.Module):
     kernel_CN = self.param("kernel", init, (channels, self.num_labels))
     bias_N = self.param("bias", init, (self.num_labels,))
     logits_BN = pooled_BC @ kernel_CN + bias_N[None]
-    # In float32: the maps of two networks are compared, and differ by little.
+    # float32, because CAM-based training compares maps that differ by little.
     map_BPC = map_BHWC.reshape(batch, height * width, channels)
     cam_BNP = jnp.einsum("BPC,CN->BNP", map_BPC.astype(jnp.float32), kernel_CN)
     return Classified(pooled_BC, logits_BN, cam_BNP, kernel_CN, bias_N)
 
 
 def first_stage(fields: dict[str, object]) -> tuple[str, dict[str, object]]:
-  """Returns the method, and its fields, that Singh et al. train first.
+  """Returns the method that Singh et al. train first, and its fields.
 
   Args:
-    fields: of the method that goes on from it.
+    fields: Fields of the method that continues from it; not used.
   """
   del fields
   return "baseline", {"pooling": "gap"}

@@ -11,9 +11,9 @@ def check_variant(variant: str) -> None:
   """Raises unless `variant` is 'corrected' or 'published'.
 
   Args:
-    variant: of a method's `Head`.
+    variant: Variant of a method's `Head`.
 
   Raises:
-    UserError: it is another.
+    UserError: The variant is unknown.
   """
   check_name("method.variant", variant, (CORRECTED, PUBLISHED))

@@ -1,7 +1,7 @@
-"""One vector a label, gathered from the places where the label is seen.
+"""One vector per label, gathered from the positions where the label is seen.
 
-The semantic attention of ADD-GCN (Ye et al. 2020, arXiv:2012.02994, section
-3.2, SAM), which TDRG (Zhao et al. 2021) takes over.
+The semantic attention module (SAM) of ADD-GCN (Ye et al. 2020,
+arXiv:2012.02994, section 3.2), which TDRG (Zhao et al. 2021) reuses.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from causal_mlr_jax.nn.heads.dense import UniformDense
 class SemanticNodes(nn.Module):
   """mask = sigmoid(classifier(x)); node_n = sum over p of mask_pn f(x_p).
 
-  The sum is not divided by the mask's mass.
+  The sum is not divided by the sum of the mask.
 
   Attributes:
-    num_labels: N.
-    embed_dim: D.
-    dtype: of the nodes.
+    num_labels: Number of labels N.
+    embed_dim: Width D of the nodes.
+    dtype: Dtype of the nodes.
   """
 
   num_labels: int
@@ -34,11 +34,11 @@ class SemanticNodes(nn.Module):
     """Returns class activation maps, masks and nodes.
 
     Args:
-      x_BPC: positions of a feature map.
+      x_BPC: Positions of a feature map.
 
     Returns:
-      Maps [B, N, P] of logits, float32, their sigmoids [B, N, P] in `dtype`,
-      and nodes [B, N, D].
+      Class activation maps [B, N, P] (logits, float32), masks [B, N, P] (their
+      sigmoids, in `dtype`) and nodes [B, N, D].
     """
     classify = UniformDense(
       self.num_labels,
@@ -54,10 +54,10 @@ class SemanticNodes(nn.Module):
 
 
 def gather(x_BPD: Array, mask_BNP: Array) -> Array:
-  """Returns the sum of the positions under each label's mask, [B, N, D]."""
+  """Returns the sum of the positions weighted by each mask, [B, N, D]."""
   return jnp.einsum("BNP,BPD->BND", mask_BNP, x_BPD)
 
 
 def top_mean(cam_BNP: Array, count: int) -> Array:
-  """Returns the mean of the `count` largest positions of each map, [B, N]."""
+  """Returns the mean of the `count` largest values of each map, [B, N]."""
   return jax.lax.top_k(cam_BNP, count)[0].mean(axis=-1)

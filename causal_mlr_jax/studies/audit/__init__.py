@@ -1,7 +1,8 @@
 """The audit: which labels of a data set lean on which others.
 
-`run` trains a plain classifier and finds the pairs; `config_of` and `FOLDER`
-say how and where. How pairs are found is `evaluation/biased_pairs.py`.
+`run` trains a plain classifier and finds the pairs. `config_of` returns the
+configuration of that training, and `FOLDER` is where it writes. The pairs are
+found by `evaluation/biased_pairs.py`.
 """
 
 from causal_mlr_jax.studies.audit.find_contexts import (

@@ -1,9 +1,9 @@
 """The audit: which labels of a data set lean on which others.
 
-The procedure of Singh et al. 2020 (CVPR, section 3) on any data set: a plain
-classifier is trained on 80 % of the training images and scores the rest; a
-label is biased towards the context with which its scores are highest
-relative to those without.
+The procedure of Singh et al. 2020 (CVPR, section 3), for any data set: a plain
+classifier is trained on 80 % of the training images and scores the rest. The
+context of a label is the other label with which its scores are highest relative
+to its scores without that label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from causal_mlr_jax.studies.audit import report
 from causal_mlr_jax.training import predict
 
 FOLDER = "audit"
-# Below it an average precision rests on so few positives that it is noise.
+# With fewer positives, an average precision is mostly noise.
 FEW = 30
 
 
@@ -35,18 +35,18 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks the section `audit`.
 
   Raises:
-    UserError: a number outside its range.
+    UserError: A number is outside its range.
   """
   section = config.audit
   if not 1 <= section.train_percent <= 99:
     raise UserError(
-      f"audit.train_percent = {section.train_percent}: expected the part of "
-      "the training images that the classifier sees, 1 to 99."
+      f"audit.train_percent = {section.train_percent}: expected the percentage "
+      "of the training images that the classifier is trained on, 1 to 99."
     )
   if not 0 < section.threshold <= 1 or section.num_pairs < 1:
     raise UserError(
       f"audit.threshold = {section.threshold}, audit.num_pairs = "
-      f"{section.num_pairs}: expected a part above 0 and at most 1, and at "
+      f"{section.num_pairs}: expected a fraction above 0 and at most 1, and at "
       "least one pair."
     )
 
@@ -70,14 +70,14 @@ def _parts(config: ml_collections.ConfigDict) -> tuple[str, str]:
 
 
 def run(experiment: Experiment, dataset: Dataset) -> None:
-  """Trains the classifier, finds the pairs, and writes what was found.
+  """Trains the classifier, finds the pairs, and writes the results.
 
-  In the workdir's `audit` folder: `pairs.json`, `labels.csv` and
-  `cooccurrence.csv`.
+  The files are `pairs.json`, `labels.csv` and `cooccurrence.csv` in the
+  workdir's folder `audit`.
 
   Raises:
-    UserError: the folder holds the audit of another configuration.
-    Preempted: the process was asked to stop; its state is saved.
+    UserError: The folder holds the audit of another configuration.
+    Preempted: The process was asked to stop; its state is saved.
   """
   config, folder = experiment.config, experiment.workdir.path / FOLDER
   larger, smaller = _parts(config)
@@ -179,7 +179,7 @@ def _warnings(
 def _agreement(
   rows: Sequence[dict[str, Any]], known: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-  """Returns how far the pairs are those that the data set came with."""
+  """Returns how well the pairs agree with those that the data set came with."""
   if not known:
     return {}
   pairs = {(row["label"], row["context"]) for row in rows}

@@ -1,4 +1,4 @@
-"""What an audit found: its counts as CSV files, and its pairs as a table."""
+"""The results of an audit: its counts as CSV files, its pairs as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from causal_mlr_jax.data.label_embeddings import cooccurrence
 
 
 def write_counts(folder: pathlib.Path, dataset: Dataset) -> None:
-  """Writes the images of each label, and of each two labels, as CSV."""
+  """Writes the numbers of images of each label and pair of labels as CSV."""
   matrices = {name: dataset.label_matrix(name) for name in dataset.sources}
   rows = [["label", *matrices]]
   for n, label in enumerate(dataset.labels):

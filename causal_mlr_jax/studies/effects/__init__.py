@@ -1,8 +1,9 @@
-"""Which correlations between labels are causal, and what leans on context.
+"""Which correlations between labels are causal, and which scores need context.
 
-`run` measures both on a trained run: effect matrices (`matrices.py`, and by
-asking the model, `interventions.py`), their comparison with a known truth
-(`truth.py`), and what scores lose when the context changes (`reliance.py`).
+`run` measures both on a trained run: effect matrices (from observations in
+`matrices.py`, from the model in `interventions.py`), their comparison with a
+known truth (`truth.py`), and how scores change with the context
+(`reliance.py`).
 """
 
 from causal_mlr_jax.studies.effects.measure import check, run, split_of

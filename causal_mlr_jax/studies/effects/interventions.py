@@ -1,10 +1,10 @@
-"""What a trained model says of all labels if it is told that one is there.
+"""How a trained model's scores change if it is told that one label is present.
 
-Two ways of telling: the causal head is given the feature of one label as its
-only key, or a transformer over labels is told that the label is known. The
-answers, averaged over images, less what the model says unasked, are
-model-based intervention scores. They are no identified causal effects: no
-image was changed, and the model was fitted to images as they are.
+There are two ways to tell it: the causal head gets the feature of one label as
+its only key, or a transformer over labels is given the label as known. The
+scores, averaged over images, minus the scores without this information, are
+model-based intervention scores. They are not identified causal effects: no
+image is changed, and the model was fitted to observational images.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from causal_mlr_jax.nn.normalise import normalise
 from causal_mlr_jax.training.model import Model
 from causal_mlr_jax.training.step import side_of
 
-# What a step adds up, as numpy arrays.
+# Sums over images of a step's outputs, as numpy arrays.
 Sums = tuple[np.ndarray, ...]
 Batches = Iterable[Mapping[str, np.ndarray]]
 
 
 def has_single_key(model: Model) -> bool:
-  """Says whether the model's head has a causal head to ask."""
+  """Returns whether the model has a causal head."""
   return hasattr(model.head, "single_key")
 
 
 def takes_known_labels(model: Model) -> bool:
-  """Says whether the model's head can be told that a label is known."""
+  """Returns whether the model's head accepts known labels."""
   return getattr(model.head, "use_state", False)
 
 
@@ -52,16 +52,16 @@ def single_key_effects(
   """Returns the causal head's P(Y_j | do(X_i)) - P(Y_j), [N, N].
 
   The first term is the mean over images that have label i, since the feature
-  of an absent label describes its absence; the second the mean over all images
-  of the causal head's own probability.
+  of an absent label describes its absence; the second is the mean over all
+  images of the causal head's own probability.
 
   Args:
-    model: whose head has `single_key`.
-    variables: of the model, replicated.
-    side: the method's side inputs, replicated.
-    batches: from `pipeline.evaluation_batches`.
-    size: number of images.
-    mesh: from `parallel.make_mesh`.
+    model: Model whose head has `single_key`.
+    variables: The model's variables, replicated.
+    side: The method's side inputs, replicated.
+    batches: Batches from `pipeline.evaluation_batches`.
+    size: Number of images.
+    mesh: The device mesh, from `parallel.make_mesh`.
 
   Returns:
     Differences; the row of a label without images is NaN.
@@ -76,7 +76,7 @@ def single_key_effects(
     own_BN = jax.nn.sigmoid(aux["logits_causal"])
     mask_B = batch["mask"]
     has_BN = batch["labels"] * mask_B[:, None]
-    # No matrix products, which some devices round to fewer bits.
+    # No matrix product, because some devices round it to fewer bits.
     given_NN = jnp.sum(has_BN[:, :, None] * given_BNN, 0)
     own_N = jnp.sum(mask_B[:, None] * own_BN, 0)
     return given_NN, has_BN.sum(0), own_N, mask_B.sum()
@@ -98,18 +98,18 @@ def known_label_effects(
   size: int,
   mesh: Mesh,
 ) -> np.ndarray:
-  """Returns P(Y_j | x, X_i = 1 known) - P(Y_j | x), mean over images, [N, N].
+  """Returns the image mean of P(Y_j | x, X_i = 1 known) - P(Y_j | x), [N, N].
 
-  The head is run once for each label and once with no label known.
+  The head runs once for each label and once with no known label.
 
   Args:
-    model: whose head reads `label_state`.
-    method: its module.
-    variables: of the model, replicated.
-    side: the method's side inputs, replicated.
-    batches: from `pipeline.evaluation_batches`.
-    size: number of images.
-    mesh: from `parallel.make_mesh`.
+    model: Model whose head reads `label_state`.
+    method: The method's module.
+    variables: The model's variables, replicated.
+    side: The method's side inputs, replicated.
+    batches: Batches from `pipeline.evaluation_batches`.
+    size: Number of images.
+    mesh: The device mesh, from `parallel.make_mesh`.
   """
   number_N = jnp.arange(model.head.num_labels)
 
@@ -149,9 +149,9 @@ def _summed(
   mesh: Mesh,
   stage: str,
 ) -> Sums:
-  """Adds up what a step returns, over devices and batches, in float64.
+  """Returns the sums of a step's outputs over devices and batches, in float64.
 
-  The last of it counts images.
+  The last output is the number of images.
   """
 
   def step(variables: Tree, batch: Batch, side: Side) -> tuple:

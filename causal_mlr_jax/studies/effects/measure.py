@@ -1,10 +1,11 @@
-"""Which correlations between labels are causal, and what leans on context.
+"""Which correlations between labels are causal, and which scores need context.
 
-On a finished run: how much one label raises another one, from counts, from the
-method's scores, and from the interventions that a method allows; where the data
-set's causal model is known, compared with it. And how much the scores change
-with the context, where images can be drawn anew. The effects are model-based
-intervention scores, not identified causal effects.
+Measures on a finished run how much one label raises another: from label counts,
+from the method's scores, and from the interventions that the method allows. If
+the data set's causal model is known, the results are compared with it. If
+images can be redrawn, it also measures how much the scores change with the
+context. The effects are model-based intervention scores, not identified causal
+effects.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def check(config: ml_collections.ConfigDict) -> None:
   """Checks the section `effects`.
 
   Raises:
-    UserError: no split, or a number outside its range.
+    UserError: There is no split, or a number is outside its range.
   """
   section = config.effects
   if section.max_images < 1:
@@ -53,17 +54,17 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def split_of(config: ml_collections.ConfigDict) -> str:
-  """Returns the split that is used, by default the first test split.
+  """Returns the split to measure on, by default the first test split.
 
   Raises:
-    UserError: there is none.
+    UserError: No split is configured.
   """
   if config.effects.split:
     return config.effects.split
   if not config.data.test_splits:
     raise UserError(
-      "effects.split is empty and data.test_splits too: expected a split to "
-      "measure effects on; set --config.effects.split."
+      "effects.split is empty, and so is data.test_splits: expected a split to "
+      "measure effects on. Set --config.effects.split."
     )
   return config.data.test_splits[0]
 
@@ -74,13 +75,13 @@ def run(
   side_inputs: SideInputs,
   learner: Learner,
 ) -> None:
-  """Measures effects and reliance on context, and writes what was found.
+  """Measures effects and reliance on context, and writes the results.
 
-  In the workdir's `effects` folder: `effects.json`, `effects.npz` (the
-  matrices) and `effects.png`.
+  The files are `effects.json`, `effects.npz` (the matrices) and `effects.png`
+  in the workdir's folder `effects`.
 
   Raises:
-    UserError: there is no such split.
+    UserError: There is no such split.
   """
   config, split = experiment.config, split_of(experiment.config)
   dataset.source(split)
@@ -121,7 +122,7 @@ def run(
 
 
 def _nothing_known(side_inputs: SideInputs) -> SideInputs:
-  """Returns the inputs of an image alone, without labels that are told."""
+  """Returns the side inputs without any known labels."""
   extras = dict(side_inputs.evaluation_examples)
   if "label_state" in extras:
     extras["label_state"] = known_label_state(0.0)
@@ -136,7 +137,7 @@ def _interventions(
   learner: Learner,
   variables: Tree,
 ) -> dict[str, np.ndarray]:
-  """Returns the effect matrices that the method itself can give."""
+  """Returns the effect matrices from the interventions the method allows."""
   config, model = experiment.config, learner.model
 
   def batches(dataset: Dataset, split: str) -> Any:
@@ -186,8 +187,8 @@ def _reliance(
   builder = reliance_lib.builder_of(config.data.name)
   if builder is None:
     progress.say(
-      f"effects: the images of {dataset.name} cannot be drawn anew, so how "
-      "scores lean on context is left out"
+      f"effects: the images of {dataset.name} cannot be redrawn, so the "
+      "reliance of the scores on context is not measured"
     )
     return None
   return reliance_lib.measure(
@@ -207,7 +208,7 @@ def _sources(
   split: str,
   matrices: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-  """Returns what is said of each matrix, ready for JSON."""
+  """Returns the results for each matrix, JSON-serialisable."""
   found = {}
   for name, effect_NN in matrices.items():
     pairs = matrices_lib.strongest(effect_NN, dataset.labels)
@@ -224,7 +225,7 @@ def _sources(
 
 
 def truth_of(dataset: Dataset, split: str) -> truth_lib.Truth | None:
-  """Returns the truth of a split's world, None where it is not known."""
+  """Returns the truth of a split's world, or None if it is not known."""
   facts = dataset.metadata
   if "causal_edges" not in facts or "worlds" not in facts:
     return None

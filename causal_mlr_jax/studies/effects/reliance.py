@@ -1,10 +1,10 @@
-"""How much a method leans on context, where images can be drawn anew.
+"""How much a method leans on context, where images can be redrawn.
 
-A builder whose images are drawn has, beside `Builder`, two functions:
-`homes()`, the scenes where each object usually is, and `redrawn(split,
-image_id, scene=, without=)`, the record of an image as it would be over
-another scene or without some objects. With them any method can be asked what
-it says of the same objects in another context.
+A builder that draws its images has two functions besides `Builder`: `homes()`
+returns the scenes where each object usually is, and `redrawn(split, image_id,
+scene=, without=)` returns the record of an image over another scene or without
+some objects. With them, the scores of any method can be compared for the same
+objects in different contexts.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.derived import view
 from causal_mlr_jax.studies.effects import score_changes
 
-# From a data set and the name of its split to the scores [images, N].
+# Function from a data set and the name of a split to the scores [images, N].
 Predict = Callable[[Dataset, str], np.ndarray]
 CHANGED = "changed"
 
 
 class Setting(NamedTuple):
-  """What every measurement reads.
+  """The inputs of every measurement.
 
   Attributes:
-    builder: the data set's module.
-    dataset: prepared.
-    split: name of the split, or a part of it.
-    scores_BN: of all its images as they are.
-    labels_BN: of all its images.
+    builder: The data set's builder module.
+    dataset: The prepared data set.
+    split: Name of the split, or of a part of it.
+    scores_BN: Scores of all original images of the split.
+    labels_BN: Labels of these images.
     home_NS: True where a scene is home to a label, scenes as in `scenes`.
-    scenes: label indices of the scenes.
-    max_images: of how many images others are drawn.
+    scenes: Label indices of the scenes.
+    max_images: Maximum number of images that are redrawn.
   """
 
   builder: ModuleType
@@ -51,7 +51,7 @@ class Setting(NamedTuple):
 
 
 def builder_of(name: str) -> ModuleType | None:
-  """Returns a data set's module if it can draw its images anew."""
+  """Returns a data set's builder module if it can redraw images, or None."""
   module = lookup.module(dataset_lib.BUILDERS, name)
   return module if hasattr(module, "redrawn") else None
 
@@ -65,23 +65,23 @@ def measure(
   max_images: int,
   predict: Predict,
 ) -> dict[str, Any]:
-  """Returns how much scores change with the context, ready for JSON.
+  """Returns how much scores change with the context, JSON-serialisable.
 
-  `scene_drop` of a label: over images that have the object at home, the mean
-  score less that of the same objects over a scene that is home to none of
-  those. `companion_drop` of a biased pair: over images with b and c, the mean
-  score of b less that without c, all else the same. `home_false_positive_rate`
-  and `elsewhere_false_positive_rate`: over images without the object, in its
-  home scenes and elsewhere. Each with its mean over labels or pairs.
+  `scene_drop` of a label: over images with the object at home, the mean score
+  minus that of the same objects over a scene that is home to none of them.
+  `companion_drop` of a biased pair: over images with b and c, the mean score of
+  b minus that without c, all else equal. `home_false_positive_rate` and
+  `elsewhere_false_positive_rate`: over images without the object, in its home
+  scenes and elsewhere. Each comes with its mean over labels or pairs.
 
   Args:
-    builder: from `builder_of`.
-    dataset: prepared.
-    split: of the images, or a part of a split.
-    scores_BN: of all its images.
-    labels_BN: of all its images.
-    max_images: changed images are drawn of the first ones, at most so many.
-    predict: from changed images to their scores.
+    builder: A module from `builder_of`.
+    dataset: The prepared data set.
+    split: Name of the split, or of a part of it.
+    scores_BN: Scores of all its images.
+    labels_BN: Labels of all its images.
+    max_images: Maximum number of images that are redrawn, the first ones.
+    predict: Function from redrawn images to their scores.
   """
   scenes = [dataset.labels.index(name) for name in dataset.metadata["stuff"]]
   homes = builder.homes()
@@ -110,7 +110,7 @@ def measure(
 
 
 def _home(setting: Setting, labels_BN: np.ndarray) -> np.ndarray:
-  """Returns where an image's scene is home to a label, [B, N]."""
+  """Returns for each image whether its scene is home to a label, [B, N]."""
   scene_B = labels_BN[:, setting.scenes].argmax(1)
   return setting.home_NS[:, scene_B].T
 
@@ -123,7 +123,7 @@ def _scene_drop(setting: Setting, predict: Predict) -> dict[str, Any]:
   for row, at_home_N in enumerate(at_home_BN):
     foreign = np.flatnonzero(~setting.home_NS[at_home_N].any(0))
     if at_home_N.any() and foreign.size:
-      # The image alone decides, so that all methods see the same ones.
+      # The choice depends only on the image, so it is equal for all methods.
       chosen = np.random.default_rng((20201, row)).choice(foreign)
       jobs.append((row, {"scene": names[setting.scenes[chosen]]}))
   rows = [row for row, _ in jobs]
@@ -143,7 +143,7 @@ def _scene_drop(setting: Setting, predict: Predict) -> dict[str, Any]:
 def _companion_drop(setting: Setting, predict: Predict) -> dict[str, Any]:
   names, labels_BN = setting.dataset.labels, setting.labels_BN
   labels_BN = labels_BN[: setting.max_images]
-  # A scene cannot be taken out.
+  # A scene cannot be removed.
   pairs = [
     (b, c)
     for b, c in setting.dataset.biased_pairs
@@ -175,7 +175,7 @@ def _false_positives(setting: Setting) -> dict[str, Any]:
   )
   absent_BN = ~labels_BN
   counts = (absent_BN & home_BN).sum(0), (absent_BN & ~home_BN).sum(0)
-  # Of a label that is at home nowhere there is nothing to compare.
+  # A label without a home scene has nothing to compare.
   chosen = np.flatnonzero(setting.home_NS.any(1))
   return {
     f"{where}_false_positive_rate": _summary(
@@ -192,7 +192,7 @@ def _changed(
   jobs: Sequence[tuple[int, Mapping[str, Any]]],
   predict: Predict,
 ) -> np.ndarray:
-  """Returns the scores of changed images, a row a job (image, change)."""
+  """Returns the scores of redrawn images, one row per job (image, change)."""
   if not jobs:
     return np.zeros((0, setting.labels_BN.shape[1]))
   source = setting.dataset.source(setting.split)
@@ -207,7 +207,7 @@ def _changed(
 
 
 def _summary(found: Mapping[str, tuple[float, int]]) -> dict[str, Any]:
-  """Returns values and counts by name, with the mean; None for NaN."""
+  """Returns values and counts by name, and the mean; NaN becomes None."""
   values = np.array([value for value, _ in found.values()])
   return {
     "mean": number(score_changes.mean(values)),
@@ -219,5 +219,5 @@ def _summary(found: Mapping[str, tuple[float, int]]) -> dict[str, Any]:
 
 
 def number(value: float) -> float | None:
-  """Returns a number as JSON has it, None for NaN."""
+  """Returns a number for JSON; NaN becomes None."""
   return None if np.isnan(value) else float(value)

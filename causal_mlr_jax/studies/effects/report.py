@@ -1,4 +1,4 @@
-"""Effects of labels on labels: a picture of the matrices, and tables."""
+"""The report of effects between labels: a figure and tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from causal_mlr_jax.core import atomic_files
 
-# What an effect matrix is made of, by its name in the files.
+# Title of each effect matrix, by its name in the files.
 TITLES = {
   "training_labels": "training labels",
   "scores": "scores",
@@ -33,8 +33,8 @@ COLUMNS = {
   "rank": "spearman",
 }
 CAPTION = (
-  "edges against pairs without effect; *: against the biased pairs alone;\n"
-  "direction: edges that exceed their reverse; rank: correlation with the truth"
+  "edges against pairs without effect; *: against only the biased pairs;\n"
+  "direction: edges above their reverse; rank: correlation with the truth"
 )
 MEASURES = {
   "scene_drop": "score lost over a foreign scene",
@@ -42,7 +42,7 @@ MEASURES = {
   "home_false_positive_rate": "seen at home, not there",
   "elsewhere_false_positive_rate": "seen elsewhere, not there",
 }
-# Inches, dots an inch, and the most labels whose names can be read.
+# Inches, dots per inch, and the largest number of labels with legible names.
 CELL, MARGIN, LARGEST, DPI, NAMED = 0.16, 1.6, 16.0, 110, 100
 SHOWN_PAIRS = 5
 
@@ -52,15 +52,15 @@ def draw(
   labels: Sequence[str],
   edges: Sequence[tuple[int, int]] = (),
 ) -> Figure:
-  """Returns a figure with a panel a matrix: causes down, effects across.
+  """Returns a figure with one panel per matrix: causes in rows, effects across.
 
-  Colours are shared, red where a label raises another one. True causal edges
-  are circled; the diagonal and what is NaN are blank.
+  The panels share one colour scale, red where a label raises another. True
+  causal edges are circled; the diagonal and NaN entries are blank.
 
   Args:
-    matrices: [N, N] by a key of `TITLES`.
-    labels: N names.
-    edges: (cause, effect) label indices.
+    matrices: Matrices [N, N] by key of `TITLES`.
+    labels: Names of the N labels.
+    edges: Label indices (cause, effect) of the true causal edges.
   """
   side = min(MARGIN + CELL * len(labels), LARGEST)
   size = (side * len(matrices) + 0.8, side + 0.4)
@@ -90,7 +90,7 @@ def draw(
 
 
 def _limit(matrices: Sequence[np.ndarray]) -> float:
-  """Returns the effect that has the full colour: few are larger."""
+  """Returns the effect at the end of the colour scale; few are larger."""
   sizes = np.abs(np.concatenate([m.ravel() for m in matrices]))
   known = sizes[np.isfinite(sizes)]
   return max(float(np.quantile(known, 0.99)) if known.size else 0.0, 1e-3)
@@ -102,16 +102,16 @@ def write(
   edges: Sequence[tuple[int, int]],
   path: pathlib.Path,
 ) -> None:
-  """Writes the picture as PNG.
+  """Writes the figure as PNG.
 
   Args:
-    matrices: as of `draw`.
-    labels: as of `draw`.
-    edges: as of `draw`.
-    path: of the file.
+    matrices: See `draw`.
+    labels: See `draw`.
+    edges: See `draw`.
+    path: Path of the file.
   """
   data = io.BytesIO()
-  # Settings of the user's own would change the picture.
+  # The user's own settings would change the figure.
   with style.context("default"):
     draw(matrices, labels, edges).savefig(data, format="png")
   with atomic_files.replacing(path) as file:
@@ -127,7 +127,7 @@ def show(result: Mapping[str, Any]) -> None:
     console.print(CAPTION)
   else:
     console.print(
-      "the data set's causal model is not known: nothing to compare"
+      "the data set's causal model is not known, so there is nothing to compare"
     )
   for name, source in sources.items():
     pairs = ", ".join(

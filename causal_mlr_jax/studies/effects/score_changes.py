@@ -1,8 +1,8 @@
-"""How much a recogniser leans on context, where the context can be changed.
+"""How much a model leans on context, where the context can be changed.
 
 The same objects are drawn over another scene, or without their companion, and
-the scores before and after are compared; and objects are looked for where
-they are at home and are not.
+the scores before and after are compared. False positives are counted in scenes
+where an object is at home but absent, and elsewhere.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Rates(NamedTuple):
   """False positive rates of each label; NaN where no image lacks it.
 
   Attributes:
-    home_N: over images of its home scenes without the object.
-    elsewhere_N: over images of other scenes without it.
+    home_N: Rate over images of its home scenes without the object.
+    elsewhere_N: Rate over images of other scenes without the object.
   """
 
   home_N: np.ndarray
@@ -32,19 +32,19 @@ class Rates(NamedTuple):
 def mean_drop(
   before_BN: np.ndarray, after_BN: np.ndarray, chosen_BN: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns how much the mean score falls, and over how many images, [N].
+  """Returns the mean drop of each label's score and its number of images, [N].
 
   Args:
-    before_BN: probabilities of the images as they are.
-    after_BN: probabilities of the same images, changed.
-    chosen_BN: True where an image counts for a label; the other entries of
-      the scores are not read.
+    before_BN: Probabilities for the original images.
+    after_BN: Probabilities for the same images after the change.
+    chosen_BN: True where an image counts for a label; other entries of the
+      scores are not read.
 
   Returns:
-    Mean of before - after, NaN for a label without images, and the counts.
+    Mean of before - after (NaN for a label without images), and the counts.
 
   Raises:
-    UserError: shapes differ.
+    UserError: Shapes differ.
   """
   before_BN, after_BN = np.asarray(before_BN), np.asarray(after_BN)
   chosen_BN = np.asarray(chosen_BN, bool)
@@ -60,16 +60,16 @@ def false_positive_rates(
   home_BN: np.ndarray,
   threshold: float = THRESHOLD,
 ) -> Rates:
-  """Returns how often a label is seen that is not there, at home and not.
+  """Returns the false positive rates in home scenes and elsewhere.
 
   Args:
     scores_BN: probabilities.
     labels_BN: 1 where the image has the label, else 0.
     home_BN: True where the image shows a home scene of the label.
-    threshold: a score above it says that the label is there.
+    threshold: Score above which the label counts as predicted.
 
   Raises:
-    UserError: shapes differ.
+    UserError: Shapes differ.
   """
   scores_BN, home_BN = np.asarray(scores_BN), np.asarray(home_BN, bool)
   absent_BN = np.asarray(labels_BN) == 0
@@ -83,7 +83,7 @@ def false_positive_rates(
 
 
 def mean(values: np.ndarray) -> float:
-  """Returns the mean of the numbers that are not NaN, NaN if all are."""
+  """Returns the mean of the values that are not NaN, or NaN if all are."""
   known = values[~np.isnan(values)]
   return float(known.mean()) if known.size else float("nan")
 

@@ -1,4 +1,4 @@
-"""The effects of a known causal model, and how well a matrix finds them."""
+"""The effects in a known causal model, and how well a matrix recovers them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from scipy import stats
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.evaluation.average_precision import average_precision
 
-# A probability that differs by less is the same: rounding of the enumeration.
+# Differences of probabilities below this are rounding of the enumeration.
 SAME = 1e-9
 
 
 class Truth(NamedTuple):
-  """What a known causal model says of ordered pairs (i, j) of labels.
+  """Properties of ordered pairs (i, j) of labels in a known causal model.
 
   Attributes:
-    effect_NN: P(Y_j | do(X_i)) - P(Y_j).
-    candidate_NN: pairs of two different objects; scenes are no candidates.
-    causal_NN: pairs with a causal edge i -> j.
-    spurious_NN: both orders of the biased pairs.
+    effect_NN: Total effect P(Y_j | do(X_i)) - P(Y_j).
+    candidate_NN: Pairs of two different objects; scenes are not candidates.
+    causal_NN: Pairs with a causal edge i -> j.
+    spurious_NN: Biased pairs, in both orders.
   """
 
   effect_NN: np.ndarray
@@ -32,17 +32,18 @@ class Truth(NamedTuple):
 
 
 class Recovery(NamedTuple):
-  """How well an effect matrix finds the causal edges.
+  """How well an effect matrix recovers the causal edges.
 
   Attributes:
-    auroc, ap: of the edges among all candidates, the others being pairs
-      without any true effect; NaN where there are none of either.
-    spurious_auroc, spurious_ap: the others are the biased pairs alone.
-    direction: part of the edges i -> j whose effect is larger than that of
-      j on i, equal ones counting half.
-    spearman: rank correlation with the true effects over all candidates; NaN
-      where either is constant.
-    edges, without_effect, spurious: how many pairs each rests on.
+    auroc, ap: AUROC and AP with edges as positives and candidates without any
+      true effect as negatives; NaN if there are no positives or no negatives.
+    spurious_auroc, spurious_ap: The same with only the biased pairs as
+      negatives.
+    direction: Fraction of edges i -> j with a larger effect than that of j on
+      i; ties count half.
+    spearman: Rank correlation with the true effects over all candidates; NaN
+      if either is constant.
+    edges, without_effect, spurious: Numbers of pairs.
   """
 
   auroc: float
@@ -57,11 +58,12 @@ class Recovery(NamedTuple):
 
 
 def truth(metadata: Mapping[str, Any], world: str) -> Truth:
-  """Returns the truth that a data set's metadata hold.
+  """Returns the truth recorded in a data set's metadata.
 
   Args:
-    metadata: with `labels`, `stuff`, `biased_pairs`, `causal_edges`, `worlds`.
-    world: one of `worlds`, which hold `probability` and `probability_do`.
+    metadata: Metadata with `labels`, `stuff`, `biased_pairs`, `causal_edges`
+      and `worlds`.
+    world: One of `worlds`, which hold `probability` and `probability_do`.
   """
   labels = list(metadata["labels"])
   facts = metadata["worlds"][world]
@@ -89,16 +91,16 @@ def recovery(effect_NN: np.ndarray, known: Truth) -> Recovery:
   """Compares an effect matrix with the truth.
 
   Candidates are ordered pairs of different objects. The causal edges are the
-  positives; pairs whose true total effect is 0 are the negatives, all of them
-  or the biased pairs among them. Pairs with an indirect effect alone
-  (car -> dog -> bone) are neither. Entries that are NaN are left out.
+  positives. The negatives are the pairs whose true total effect is 0: all of
+  them, or only the biased pairs among them. Pairs with only an indirect effect
+  (car -> dog -> bone) are neither. NaN entries are left out.
 
   Args:
-    effect_NN: by how much label i (row) raises label j.
-    known: from `truth`.
+    effect_NN: Effects, by how much label i (row) raises label j.
+    known: The truth, from `truth`.
 
   Raises:
-    UserError: the matrix is of other labels.
+    UserError: The matrix has another shape than the truth.
   """
   effect_NN = np.asarray(effect_NN, np.float64)
   if effect_NN.shape != known.effect_NN.shape:
@@ -123,9 +125,9 @@ def recovery(effect_NN: np.ndarray, known: Truth) -> Recovery:
 
 
 def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
-  """Returns the part of (positive, negative) pairs in the right order.
+  """Returns the fraction of (positive, negative) pairs in the right order.
 
-  Equal ones count half (Mann and Whitney 1947); NaN if there are no pairs.
+  Ties count half (Mann and Whitney 1947); NaN if there are no pairs.
   """
   pairs = len(positives) * len(negatives)
   if not pairs:
@@ -152,9 +154,10 @@ def _direction(effect_NN: np.ndarray, edge_NN: np.ndarray) -> float:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-  # SciPy warns of constant input.
+  # SciPy would warn of constant input.
   if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
     return float("nan")
-  # True effects of 0 are enumerated with rounding errors, which have no rank.
+  # The enumeration gives true effects of 0 rounding errors, which would be
+  # ranked.
   b = np.where(np.abs(b) < SAME, 0.0, b)
   return float(stats.spearmanr(a, b).statistic)

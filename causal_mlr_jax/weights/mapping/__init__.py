@@ -1,6 +1,6 @@
-"""From the keys of published weights to our variables.
+"""Mapping from the keys of published weights to our variables.
 
-`convert.py` puts a backbone's arrays in their places, `published_methods.py`
-those of whole methods. `backbones/` and `methods/` hold one file each for what
-can be read; a new one is found by its file's name.
+`convert.py` converts the arrays of a backbone, `published_methods.py` those of
+a whole method. `backbones/` and `methods/` have one file for each backbone and
+method that can be read; a new one is found by its file name.
 """

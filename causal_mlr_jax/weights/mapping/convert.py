@@ -1,4 +1,4 @@
-"""Puts PyTorch weights in the places of our variables, and misses none."""
+"""Converts PyTorch weights to our variables and checks that all are used."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ def convert(
   """Returns a backbone's variables with the values of a state dict.
 
   Args:
-    backbone_name: a file of `weights/tables`, for example "resnet".
-    state_dict: arrays by torch key, see `reader.state_dict`.
-    target_variables: the variables of the backbone alone, {"params": ...,
+    backbone_name: Name of a file in `weights/mapping/backbones`, for example
+      "resnet".
+    state_dict: Arrays by torch key, see `reader.state_dict`.
+    target_variables: Variables of the backbone, {"params": ...,
       "batch_stats": ...}: arrays, or their shapes from `jax.eval_shape`.
-    prefix: what stands before the backbone's keys; other keys are not read.
-    rename: beginnings of keys, prefix taken off, and what to put in their
-      place, for example {"0.": "conv1.", "4.": "layer1."}.
-    allow_missing: patterns of our paths that may keep their target value.
-    allow_unused: patterns of torch keys that may be left over.
+    prefix: Prefix of the backbone's keys; other keys are not read.
+    rename: Replacements for the beginnings of keys after the prefix, for
+      example {"0.": "conv1.", "4.": "layer1."}.
+    allow_missing: Patterns of our paths that may keep the target's value.
+    allow_unused: Patterns of torch keys that may be left unused.
 
   Returns:
-    Variables of the target's structure, shapes and types, numpy arrays.
+    Variables with the target's structure, shapes and dtypes, as numpy arrays.
 
   Raises:
-    UserError: a key is missing or left over, or a shape differs; all of them
-      are listed.
+    UserError: A key is missing or unused, or a shape differs; the message lists
+      all of them.
   """
   choices = lookup.names(TABLES)
   lookup.check_name("backbone of weights", backbone_name, choices)
@@ -78,18 +79,19 @@ def assign(
   """Fills a tree with the arrays of a state dict.
 
   Args:
-    state_dict: arrays by torch key.
-    target: nested dicts of arrays or shapes.
-    variable: gives our path, "params/conv1/kernel", for a torch key, or None.
-    allow_missing: patterns of our paths that may keep their target value.
-    allow_unused: patterns of torch keys that may be left over.
-    ours: the arrays have our layout already.
+    state_dict: Arrays by torch key.
+    target: Nested dicts of arrays or shapes.
+    variable: Function from a torch key to our path, "params/conv1/kernel", or
+      None.
+    allow_missing: Patterns of our paths that may keep the target's value.
+    allow_unused: Patterns of torch keys that may be left unused.
+    ours: Whether the arrays already have our layout.
 
   Returns:
-    A tree of numpy arrays like the target.
+    A tree of numpy arrays with the target's structure.
 
   Raises:
-    UserError: a key is missing or left over, or a shape differs.
+    UserError: A key is missing or unused, or a shape differs.
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(target)
   wanted = {path_of(path): leaf for path, leaf in leaves}
@@ -109,7 +111,7 @@ def assign(
 
 
 def by_path(tree: Tree) -> dict[str, Any]:
-  """Returns the leaves of a tree by path, 'params/head/query'."""
+  """Returns the leaves of a tree by path, such as 'params/head/query'."""
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {path_of(path): leaf for path, leaf in leaves}
 
@@ -121,7 +123,7 @@ def _fill(
   allow_unused: Iterable[str],
   ours: bool,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Returns the values by our paths, and what does not fit."""
+  """Returns the values by our path, and a list of what does not fit."""
   problems: list[str] = []
   found: dict[str, np.ndarray] = {}
   for key, value in state_dict.items():
@@ -149,13 +151,14 @@ def _renamed(key: str, rename: Mapping[str, str]) -> str:
 
 
 def _in_our_layout(path: str, value: np.ndarray, ndim: int) -> np.ndarray:
-  """Turns kernels round: (out, in, h, w) to (h, w, in, out), 2-D to (in, out).
+  """Transposes kernels: (out, in, h, w) to (h, w, in, out), 2-D to (in, out).
 
-  Every axis is reversed but the order of h and w. An axis of length one that
-  the target has not (of a convolution over one position, of a group) goes.
+  The order of the axes is reversed, but that of h and w is kept. An axis of
+  length one that the target does not have (of a convolution over one position,
+  or of a group) is removed.
   """
   while value.ndim > ndim and 1 in value.shape:
-    # The last one first: (out, in, 1, 1) keeps its out where that is 1.
+    # From the end, so that (out, in, 1, 1) keeps `out` even if it is 1.
     last = value.ndim - 1 - value.shape[::-1].index(1)
     value = np.squeeze(value, last)
   if not path.endswith("/kernel"):
@@ -170,6 +173,6 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 def _report(problems: list[str], given: int, wanted: int) -> str:
   return (
     f"The weights do not fit the model ({given} arrays given, {wanted} "
-    "wanted); check the depth, the width and the prefix of the keys, or allow "
-    "what may differ:\n  " + "\n  ".join(problems)
+    "expected). Check the depth, the width and the prefix of the keys, or "
+    "allow these differences:\n  " + "\n  ".join(problems)
   )

@@ -1,7 +1,7 @@
-"""Published keys as rules: which layer is which of ours, and of what kind.
+"""Rules that map published keys to our layers.
 
 A rule is (regular expression of the layer's torch name, kind, our path in the
-head); the kind says what the layer's tensors are called on both sides.
+head); the kind determines the names of the layer's tensors on both sides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 Rule = tuple[str, str, str]
-# Kind: torch's name of a tensor -> where our path goes on.
+# Kind: {torch's name of a tensor: pattern of our path}.
 KINDS = {
   "dense": {"weight": "params/{}/kernel", "bias": "params/{}/bias"},
   "norm": {"weight": "params/{}/scale", "bias": "params/{}/bias"},
@@ -22,11 +22,11 @@ KINDS = {
     "running_mean": "batch_stats/{}/mean",
     "running_var": "batch_stats/{}/var",
   },
-  # one vector and number a label, see `nn/label_linear.py`
+  # one weight vector and bias per label, see `nn/heads/label_linear.py`
   "label_linear": {"weight": "params/{}/weight", "bias": "params/{}/bias"},
   "embedding": {"weight": "params/{}"},
 }
-# torch's MultiheadAttention stacks the rows of three projections.
+# PyTorch's MultiheadAttention stacks the rows of three projections.
 STACKED = re.compile(r"(.*)\.in_proj_(weight|bias)")
 SEQUENTIAL = {
   "0": "conv1",
@@ -44,8 +44,9 @@ def variable_of(
   """Returns a function from a torch key to the path of our variable.
 
   Args:
-    rules: the first whose expression matches the whole name of the layer.
-    constants: whole keys, and the path of the variable as it is.
+    rules: Rules; the first whose expression matches a layer's whole name
+      applies.
+    constants: Complete paths of our variables by complete torch key.
   """
   compiled = [(re.compile(r), kind, path) for r, kind, path in rules]
 
@@ -68,7 +69,7 @@ def split_attention(
   """Splits stacked projections: `x.in_proj_weight` to `x.query_proj.weight`...
 
   Args:
-    state: arrays by torch key.
+    state: Arrays by torch key.
   """
   found = {}
   for key, value in state.items():
@@ -84,7 +85,7 @@ def split_attention(
 
 
 def count(state: Mapping[str, np.ndarray], pattern: str) -> int:
-  """Returns how many numbers the group of a pattern takes among the keys."""
+  """Returns the number of values that a pattern's group takes in the keys."""
   matches = (re.match(pattern, key) for key in state)
   return len({match[1] for match in matches if match})
 
@@ -93,7 +94,7 @@ def sequential_resnet(prefix: str) -> Callable[[str], str | None]:
   """Returns a function from keys of a ResNet in a Sequential to torchvision's.
 
   Args:
-    prefix: before the place in the Sequential.
+    prefix: Prefix before the index in the Sequential.
   """
 
   def backbone_key(key: str) -> str | None:
@@ -106,7 +107,7 @@ def sequential_resnet(prefix: str) -> Callable[[str], str | None]:
 
 
 def prefixed(prefix: str) -> Callable[[str], str | None]:
-  """Returns a function that takes a prefix off; None for keys without it."""
+  """Returns a function that removes a prefix; it maps other keys to None."""
 
   def backbone_key(key: str) -> str | None:
     return key.removeprefix(prefix) if key.startswith(prefix) else None

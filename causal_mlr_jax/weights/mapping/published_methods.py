@@ -1,4 +1,4 @@
-"""Published checkpoints of whole methods: backbone and head."""
+"""Conversion of published checkpoints of whole methods: backbone and head."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LAYOUTS = "causal_mlr_jax.weights.mapping.methods"
 
 
 def layout_of(method_name: str) -> ModuleType:
-  """Returns the module of a method's published layout.
+  """Returns the module with a method's published layout.
 
   Raises:
-    UserError: the method has none.
+    UserError: The method has no such module.
   """
   return lookup.module(LAYOUTS, method_name)
 
@@ -33,8 +33,8 @@ def split(
   """Returns the backbone's arrays by torchvision's keys, and the head's.
 
   Args:
-    layout: from `layout_of`.
-    state: arrays by torch key.
+    layout: Module from `layout_of`.
+    state: Arrays by torch key.
   """
   backbone, head = {}, {}
   for key, value in key_rules.split_attention(state).items():
@@ -58,15 +58,15 @@ def convert_method(
   """Returns a model's variables with the values of a published checkpoint.
 
   Args:
-    method_name: a file of `weights/layouts`.
-    backbone_name: a file of `weights/tables`.
-    state: arrays by torch key, see `files.read_state_dict`.
-    target: variables of the model, collections of {'backbone', 'head'}.
-    allow_missing: patterns of our paths that may keep their target value.
-    allow_unused: patterns of torch keys that may be left over.
+    method_name: Name of a file in `weights/mapping/methods`.
+    backbone_name: Name of a file in `weights/mapping/backbones`.
+    state: Arrays by torch key, see `state_dict.read_state_dict`.
+    target: Variables of the model: collections of {'backbone', 'head'}.
+    allow_missing: Patterns of our paths that may keep the target's value.
+    allow_unused: Patterns of torch keys that may be left unused.
 
   Raises:
-    UserError: a key is missing or left over, or a shape differs.
+    UserError: A key is missing or unused, or a shape differs.
   """
   backbone, head = split(layout_of(method_name), state)
 
@@ -96,15 +96,15 @@ def convert_method(
 def convert_head(
   method_name: str, state: Mapping[str, np.ndarray], target: Tree
 ) -> Tree:
-  """Returns variables like `convert_method`'s, of a head without a backbone.
+  """Returns the variables of `convert_method` for a head without a backbone.
 
   Args:
-    method_name: a file of `weights/layouts`.
-    state: arrays by torch key.
-    target: collections of {'head'}.
+    method_name: Name of a file in `weights/mapping/methods`.
+    state: Arrays by torch key.
+    target: Variables of the head: collections of {'head'}.
 
   Raises:
-    UserError: a key is missing or left over, or a shape differs.
+    UserError: A key is missing or unused, or a shape differs.
   """
   head = key_rules.split_attention(state)
   return joined(target, {"head": _head(method_name, head, target, (), ())})
@@ -128,12 +128,12 @@ def _head(
 
 
 def part_of(variables: Tree, part: str) -> Tree:
-  """Returns the variables of the backbone or of the head alone."""
+  """Returns only the variables of the backbone or of the head."""
   return {k: v[part] for k, v in variables.items() if part in v}
 
 
 def joined(variables: Tree, parts: Mapping[str, Tree]) -> Tree:
-  """Returns variables with the values of some of their parts replaced."""
+  """Returns variables with some of their parts replaced."""
   joined = {k: dict(v) for k, v in variables.items()}
   for part, collections in parts.items():
     for collection, values in collections.items():
@@ -142,11 +142,11 @@ def joined(variables: Tree, parts: Mapping[str, Tree]) -> Tree:
 
 
 def shared(target: Tree, source: Tree) -> Tree:
-  """Returns the target with the source's values where both have a variable.
+  """Returns the target with the source's values of variables that both have.
 
   Args:
-    target: variables of a model.
-    source: variables of another one.
+    target: Variables of a model.
+    source: Variables of another model.
   """
   leaves, structure = jax.tree_util.tree_flatten_with_path(target)
   given = {
@@ -166,17 +166,17 @@ def shared(target: Tree, source: Tree) -> Tree:
 def by_backbone_keys(
   backbone_name: str, state: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """Returns a state under the names that most keys have as a backbone's.
+  """Returns a state dict by the backbone's own keys.
 
-  Backbones stand under other prefixes in every published program; what is
-  none of the backbone's keeps its key.
+  The prefix of a backbone differs in published code; the naming that recognises
+  most keys is chosen. Keys that are not the backbone's are unchanged.
 
   Args:
-    backbone_name: a file of `weights/tables`.
-    state: arrays by torch key.
+    backbone_name: Name of a file in `weights/mapping/backbones`.
+    state: Arrays by torch key.
 
   Raises:
-    UserError: no weights of such a backbone are known.
+    UserError: No weights of such a backbone are known.
   """
   variable = lookup.module(convert.TABLES, backbone_name).variable
   names = lookup.names(LAYOUTS)

@@ -1,1 +1,1 @@
-"""Parity with published implementations, from arrays that they computed."""
+"""Parity with published implementations, by arrays that they computed."""

@@ -13,27 +13,26 @@ import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
 
-# Groups that results stand in; `state`, `input` and `meta` are given.
-# `output64` is the same as `output`, computed by the original in float64; a
-# case may compute it, and then it is compared.
+# Groups of arrays that are given rather than compared. `output64` is `output`
+# computed by the original in float64; it is compared if a case computes it.
 GIVEN = r"(state|input|train_labels|pretrained_state)/.*|meta|output64/.*"
 
 
 class Golden:
-  """Arrays by key, and what they came from.
+  """The arrays of a file by key, and their origin.
 
   Attributes:
-    path: the file.
-    arrays: by key.
-    meta: of the file: class, arguments, notes.
-    case: name of the case.
+    path: Path of the file.
+    arrays: Arrays by key.
+    meta: Metadata of the file: class, arguments, notes.
+    case: Name of the case.
   """
 
   def __init__(self, path: str | pathlib.Path):
     """Reads a file.
 
     Raises:
-      UserError: it cannot be read or is of another kind.
+      UserError: The file cannot be read or is of another kind.
     """
     self.path = pathlib.Path(path)
     try:
@@ -48,7 +47,7 @@ class Golden:
     self.case = self.meta.get("case", self.path.stem)
 
   def group(self, name: str) -> dict[str, np.ndarray]:
-    """Returns the arrays under `name/`, by the rest of their key."""
+    """Returns the arrays under `name/` by the rest of their key."""
     start = f"{name}/"
     return {
       key.removeprefix(start): value
@@ -72,24 +71,24 @@ class Golden:
     return self.meta.get("args", {})
 
   def expected(self, unchecked: str = "") -> list[str]:
-    """Returns the keys that a check has to reproduce.
+    """Returns the keys that a check must reproduce.
 
     Args:
-      unchecked: pattern of further keys to leave out.
+      unchecked: Pattern of further keys to leave out.
     """
     out = re.compile(f"{GIVEN}|{unchecked}" if unchecked else GIVEN)
     return [key for key in self.arrays if not out.fullmatch(key)]
 
 
 class Comparison(NamedTuple):
-  """How far our results are from a file's.
+  """The differences between our results and a file's.
 
   Attributes:
-    absolute: the largest error.
-    relative: the largest error relative to its array, see `_scale`.
-    key: of that array.
-    problems: a line for each key that is missing, of another shape, or not
-      finite where the file is.
+    absolute: The largest error.
+    relative: The largest error relative to its array, see `_scale`.
+    key: Key of that array.
+    problems: One line for each key that is missing, has another shape, or is
+      not finite where the file is.
   """
 
   absolute: float
@@ -101,12 +100,12 @@ class Comparison(NamedTuple):
 def worst(
   golden: Golden, found: Mapping[str, Any], unchecked: str = ""
 ) -> Comparison:
-  """Compares results with the file.
+  """Compares our results with a file's.
 
   Args:
-    golden: the file.
-    found: our results by the file's keys.
-    unchecked: pattern of keys that are not compared.
+    golden: The file.
+    found: Our results by the file's keys.
+    unchecked: Pattern of keys that are not compared.
   """
   absolute, problems = 0.0, []
   relative = {"": 0.0}
@@ -130,16 +129,16 @@ def worst(
 
 
 def _scale(golden: Golden, key: str) -> float:
-  """Returns what the error of an array is relative to.
+  """Returns the scale that an array's error is relative to.
 
-  Its largest value; of a gradient's norm, the typical norm of its group where
-  that is larger: far below it, a norm is a difference of large terms and as
-  rounded as they are, in the file too.
+  This is its largest value. For the norm of a gradient it is the typical norm
+  of its group, if that is larger: a much smaller norm is a difference of large
+  terms and has their rounding errors, in the file too.
   """
   scale = float(np.nanmax(np.abs(golden.arrays[key]), initial=0))
   group, _, _ = key.partition("/")
   if group.endswith("grad_loss_norm"):
     norms = [float(norm) for norm in golden.group(group).values()]
     scale = max(scale, float(np.median([n for n in norms if n > 0] or [0])))
-  # A gradient that is nothing but rounding has no scale of its own.
+  # A gradient that is only rounding error has no scale of its own.
   return max(scale, 1e-3)

@@ -3,9 +3,9 @@
 A case module gives
 
   METHOD               name of the method
-  fields(golden)       fields of `Head` that the arrays do not tell
+  fields(golden)       fields of `Head` that the arrays do not determine
   side(golden)         its side inputs
-  outputs(output, golden)  name to array in the file's layout, from an Output
+  outputs(output, golden)  arrays by name in the file's layout, from an Output
   LOSS                 the section `loss`, as keyword arguments of `section`
   features(golden, maps)   optional: the maps of `Features`, from its inputs
   FROZEN               optional: pattern of torch keys without a gradient
@@ -37,12 +37,12 @@ class Network(NamedTuple):
   """A head, and a backbone where the file starts from images.
 
   Attributes:
-    golden: the file.
-    case: the case's module.
-    head: with the file's sizes.
-    backbone: None where feature maps are the input.
-    side: side inputs.
-    criterion: loss of each example and label.
+    golden: The file.
+    case: The case's module.
+    head: Head with the sizes of the file.
+    backbone: Backbone, or None if feature maps are the input.
+    side: Side inputs.
+    criterion: Loss of each example and label.
   """
 
   golden: Golden
@@ -54,7 +54,7 @@ class Network(NamedTuple):
 
   @property
   def layout(self) -> ModuleType:
-    """How the published checkpoint names its arrays."""
+    """The module with the published checkpoint's names of arrays."""
     return published_methods.layout_of(self.case.METHOD)
 
   @property
@@ -93,14 +93,14 @@ class Network(NamedTuple):
 
 
 def run(golden: Golden, case: ModuleType) -> dict[str, np.ndarray]:
-  """Returns our results for a file, by its keys.
+  """Returns our results by the file's keys.
 
   Args:
-    golden: the file.
-    case: the case's module, see above.
+    golden: The file.
+    case: The case's module, see above.
 
   Raises:
-    UserError: an array of the state is left over or missing.
+    UserError: An array of the state is unused or missing.
   """
   network = make_network(golden, case)
   inputs = make_inputs(golden, case)
@@ -114,7 +114,7 @@ def run(golden: Golden, case: ModuleType) -> dict[str, np.ndarray]:
 
 
 def make_network(golden: Golden, case: ModuleType) -> Network:
-  """Builds the modules in the sizes of the file."""
+  """Builds the modules with the sizes of the file."""
   layout = published_methods.layout_of(case.METHOD)
   backbone_state, head_state = published_methods.split(layout, golden.state)
   fields = layout.fields(head_state) | case.fields(golden)
@@ -144,7 +144,7 @@ def section(
 
 
 def make_inputs(golden: Golden, case: ModuleType) -> dict[str, Array]:
-  """Returns what the file is run on: `image`, or maps by stage."""
+  """Returns the file's inputs: `image`, or feature maps by stage."""
   given = golden.inputs
   if "image" in given:
     return {"image": nhwc(given["image"])}
@@ -262,7 +262,7 @@ def _statistics(network: Network, changed: Tree) -> dict[str, np.ndarray]:
 
 
 def path_of(layout: ModuleType, key: str) -> str:
-  """Returns our path of a torch key: collection/part/layer/tensor."""
+  """Returns our path for a torch key: collection/part/layer/tensor."""
   name = layout.backbone_key(key)
   part = "head" if name is None else "backbone"
   path = layout.variable(key) if name is None else resnet_table.variable(name)

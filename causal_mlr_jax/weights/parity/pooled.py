@@ -1,7 +1,7 @@
-"""What the cases of the methods of Singh et al. share: files of a training.
+"""Parts that the cases of the methods of Singh et al. share.
 
-They hold the maps of a backbone, the linear layer and one or more batches of
-a training whose weights are not updated; gradients stand under
+Their files hold the maps of a backbone, the linear layer, and one or more
+training batches without updates of the weights. Gradients are under
 `grad_loss/state/` by the names of the state.
 """
 
@@ -25,12 +25,12 @@ from causal_mlr_jax.weights.parity.golden import Golden
 
 
 def method_of(name: str, golden: Golden, **fields: Any) -> tuple[Any, Any]:
-  """Returns a method's module and its head in the sizes of the file.
+  """Returns a method's module, and its head with the sizes of the file.
 
   Args:
-    name: of the method.
-    golden: the file.
-    **fields: of the head, that the arrays do not tell.
+    name: Name of the method.
+    golden: The file.
+    **fields: Fields of the head that the arrays do not determine.
   """
   method = model_lib.find_method(name)
   fields |= published_methods.layout_of(name).fields(golden.state)
@@ -38,7 +38,7 @@ def method_of(name: str, golden: Golden, **fields: Any) -> tuple[Any, Any]:
 
 
 def features_of(feature_BCHW: np.ndarray) -> Features:
-  """Returns a file's maps, channels first, as a backbone's features."""
+  """Returns a file's maps, which have channels first, as `Features`."""
   final_BHWC = heads.nhwc(feature_BCHW)
   return Features({"final": final_BHWC}, final_BHWC.mean((1, 2)))
 
@@ -49,10 +49,10 @@ def variables_of(
   """Returns a head's variables with the values of a published state.
 
   Args:
-    name: of the method.
-    head: from `method_of`.
-    features: to initialise it on.
-    state: arrays by torch key.
+    name: Name of the method.
+    head: Head from `method_of`.
+    features: Features to initialise the head with.
+    state: Arrays by torch key.
   """
   variables = head.init(jax.random.key(0), features, {}, train=False)
   target = {k: {"head": v} for k, v in variables.items()}
@@ -67,18 +67,18 @@ def run_batch(
   batch: tuple[np.ndarray, np.ndarray],
   side: Side,
 ) -> tuple[Any, ...]:
-  """Runs one batch of a training.
+  """Runs one training batch.
 
   Args:
-    method: from `method_of`.
-    head: from `method_of`.
-    variables: of the head.
-    batch: maps [B, C, H, W] and labels [B, N].
-    side: side inputs.
+    method: Module from `method_of`.
+    head: Head from `method_of`.
+    variables: Variables of the head.
+    batch: Maps [B, C, H, W] and labels [B, N].
+    side: Side inputs.
 
   Returns:
-    Loss, its parts, output, changed variables, gradients of the parameters
-    and of the maps [B, H, W, C].
+    The loss, its terms, the output, the changed variables, and the gradients of
+    the parameters and of the maps [B, H, W, C].
   """
   labels_BN = jnp.asarray(batch[1], jnp.float32)
   section = ml_collections.ConfigDict(heads.section())
@@ -105,12 +105,12 @@ def run_batch(
 def by_torch_key(
   name: str, golden: Golden, grads: Tree
 ) -> dict[str, np.ndarray]:
-  """Returns the parameters' gradients by the keys of the state, transposed.
+  """Returns the parameters' gradients in the file's layout, by torch key.
 
   Args:
-    name: of the method.
-    golden: the file.
-    grads: of the head's parameters.
+    name: Name of the method.
+    golden: The file.
+    grads: Gradients of the head's parameters.
   """
   layout = published_methods.layout_of(name)
   leaves = heads.paths({"head": grads}, "params")

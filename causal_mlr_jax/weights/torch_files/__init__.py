@@ -1,4 +1,4 @@
 """PyTorch weight files, read without PyTorch and without running their code.
 
-`reader.py` has `read` and `state_dict`, and is all that others import.
+Other packages import only `reader.py`, which has `read` and `state_dict`.
 """

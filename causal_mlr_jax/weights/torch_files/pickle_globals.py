@@ -1,7 +1,7 @@
-"""What the names inside PyTorch's pickles stand for here.
+"""The names that may occur in PyTorch's pickles, and what they construct here.
 
-A name is never imported: `ALLOWED` gives each of them a constructor of plain
-data or of a placeholder. Whatever is not listed is refused.
+A name is never imported: `ALLOWED` maps it to a constructor of plain data or of
+a placeholder. Any other name is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from causal_mlr_jax.core.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-  """A name in the pickle, not resolved."""
+  """An unresolved name in the pickle."""
 
   module: str
   name: str
@@ -29,7 +29,7 @@ class Global:
 
 @dataclasses.dataclass(eq=False)
 class Inert:
-  """Stands for an object that is not weights; does nothing."""
+  """A placeholder without behaviour for an object that is not weights."""
 
   type: str
   args: tuple = ()
@@ -38,7 +38,7 @@ class Inert:
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-  """A block of numbers that is kept beside the pickle."""
+  """A block of numbers that is stored outside the pickle."""
 
   dtype: np.dtype
   key: str
@@ -46,7 +46,7 @@ class Storage:
 
   @property
   def nbytes(self) -> int:
-    """Bytes of the block."""
+    """The number of bytes of the block."""
     return self.numel * self.dtype.itemsize
 
 
@@ -60,7 +60,7 @@ class Tensor:
   stride: tuple[int, ...]
 
 
-# Storage class: type of its elements. numpy knows bfloat16 by ml_dtypes.
+# Storage class: dtype of its elements. ml_dtypes gives numpy bfloat16.
 STORAGES = {
   "DoubleStorage": "float64",
   "FloatStorage": "float32",
@@ -79,11 +79,11 @@ DTYPES = (*STORAGES.values(), "float", "double", "half", "long", "int", "short")
 def checked_key(key: Any) -> Any:
   """Returns a key of a dict or a member of a set, if it is plain.
 
-  Python hashes nested tuples by recursion on the machine's stack: a deep one
-  would end the process.
+  Python hashes nested tuples recursively on the C stack, so a deep one would
+  crash the process.
 
   Raises:
-    UserError: it is neither text, a number nor a flat tuple of them.
+    UserError: The key is not text, a number or a flat tuple of them.
   """
   parts = key if isinstance(key, tuple) else (key,)
   if not all(isinstance(p, str | bytes | int | float | None) for p in parts):
@@ -103,14 +103,14 @@ def _set(items: Any = ()) -> set:
 def _tensor(
   storage: Storage, offset: int, size: tuple, stride: tuple
 ) -> Tensor:
-  """Makes a placeholder; the numbers are checked when it is filled."""
+  """Returns a placeholder; its numbers are checked when it is filled."""
   if not isinstance(storage, Storage):
     raise UserError("a tensor of it has no storage.")
   return Tensor(storage, offset, tuple(size), tuple(stride))
 
 
 def _nested(func: Global, _: Any, args: tuple, __: Any) -> Any:
-  """Makes a tensor that carries attributes; they are dropped."""
+  """Returns a tensor that was saved with attributes, without them."""
   return construct(func, args)
 
 
@@ -122,7 +122,7 @@ def _tag(*_: Any) -> Any:
   raise UserError("it calls what is only the name of a type.")
 
 
-# (module, name): what a call of it gives.
+# (module, name): constructor of what a call of it returns.
 ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
   ("collections", "OrderedDict"): _dict,
   ("collections", "defaultdict"): lambda *_: {},
@@ -148,10 +148,10 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 def construct(func: Any, args: Any) -> Any:
-  """Gives what a call of `func` stands for.
+  """Returns what a call of `func` constructs.
 
   Raises:
-    UserError: `func` is none of the allowed names.
+    UserError: `func` is not one of the allowed names.
   """
   if not isinstance(func, Global) or not isinstance(args, tuple):
     raise UserError("it calls something that is not a name.")

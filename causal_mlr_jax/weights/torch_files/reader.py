@@ -1,10 +1,10 @@
 """Reads PyTorch weight files without PyTorch and without running them.
 
-Two layouts exist. A zip archive holds `<top>/data.pkl` and one entry a
-storage; the older one is a sequence of five pickles followed by the storages.
-In both the pickle gives a tensor as a view (offset, size, stride, counted in
-elements) of a storage, and a file may lie about every one of these numbers:
-they are checked before any memory is touched.
+There are two layouts. A zip archive holds `<top>/data.pkl` and one entry per
+storage; the legacy layout is five pickles followed by the storages. In both,
+the pickle describes a tensor as a view (offset, size, stride, counted in
+elements) of a storage. A file may lie about each of these numbers, so they are
+checked before any memory is accessed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from causal_mlr_jax.weights.torch_files.pickle_globals import Storage, Tensor
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
-# The arrays of a file may take this many times its bytes (expanded tensors
-# and bfloat16 grow); more is an attack, not weights.
+# The arrays may take up to this many times the file's bytes (expanded tensors
+# and bfloat16 grow); more would be an attack, not weights.
 MAX_GROWTH = 4
-# Keys under which training programs keep the state dict, first found first.
+# Keys under which training programs keep the state dict, in order of priority.
 WRAPPERS = (
   "state_dict",
   "model",
@@ -40,7 +40,7 @@ WRAPPERS = (
   "state_dict_ema",
   "model_ema",
 )
-# What a damaged or hostile file can make the standard library raise.
+# Errors of the standard library that a damaged or hostile file can cause.
 MALFORMED = (
   ArithmeticError,
   AttributeError,
@@ -54,7 +54,7 @@ MALFORMED = (
   struct.error,
   zipfile.BadZipFile,
 )
-# Gives the bytes of a storage, as many as it declares.
+# Function that returns the bytes of a storage, as many as it declares.
 Fetch = Callable[[Storage], bytes]
 
 
@@ -62,15 +62,15 @@ def read(path: str | pathlib.Path) -> Any:
   """Reads a `.pth` or `.pt` file, zip or legacy.
 
   Args:
-    path: the file.
+    path: The file.
 
   Returns:
     The saved object: dicts, lists, tuples, text, numbers and numpy arrays
-    (some read-only); bfloat16 comes as float32, and objects that are not
-    weights come as `Inert`.
+    (some of them read-only). bfloat16 becomes float32, and objects that are not
+    weights become `Inert`.
 
   Raises:
-    UserError: the file is missing, damaged, of another kind, or asks for
+    UserError: The file is missing, damaged, of another kind, or asks for
       anything but data.
   """
   path = pathlib.Path(path)
@@ -92,20 +92,19 @@ def read(path: str | pathlib.Path) -> Any:
 
 
 def state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads the state dict of a file, whatever it is wrapped in.
+  """Reads the state dict of a file, also from inside wrapper dicts.
 
-  Wrapper keys (`WRAPPERS`) are taken off, and so is the `module.` that
-  data-parallel training puts before every name. Entries that are not arrays
-  are left out.
+  Wrapper keys (`WRAPPERS`) are removed, and so is the prefix `module.` of
+  data-parallel training. Entries that are not arrays are left out.
 
   Args:
-    path: the file.
+    path: The file.
 
   Returns:
     Arrays by name.
 
   Raises:
-    UserError: as `read`, or there is no state dict.
+    UserError: See `read`, or there is no state dict.
   """
   found = read(path)
   for _ in range(3):  # a hostile file may hold itself
@@ -150,12 +149,12 @@ def _read_zip(file: BinaryIO) -> Any:
     top = tops[0]
     if f"{top}constants.pkl" in entries:
       raise UserError(
-        "it is a TorchScript program, not weights; save its state dict alone."
+        "it is a TorchScript program, not weights; save only its state dict."
       )
 
     def entry(name: str, size: int | None = None) -> bytes:
       info = entries[top + name]
-      # Before reading: a compressed entry could unpack to any size.
+      # Checked before reading: a compressed entry could unpack to any size.
       if info.compress_type != zipfile.ZIP_STORED:
         raise UserError(f"its entry {name!r} is compressed; expected stored.")
       if size is not None and info.file_size != size:
@@ -163,7 +162,7 @@ def _read_zip(file: BinaryIO) -> Any:
           f"its entry {name!r} has {info.file_size} bytes; {size} declared."
         )
       data = archive.read(info)
-      # The archive's own numbers may lie too.
+      # The archive may declare a wrong size, too.
       if len(data) != info.file_size:
         raise UserError(f"its entry {name!r} is cut short.")
       return data
@@ -210,7 +209,7 @@ def _read_legacy(data: mmap.mmap) -> Any:
 
 
 class _Filler:
-  """Puts arrays in the places of tensors."""
+  """Replaces tensors by arrays."""
 
   def __init__(
     self,
@@ -222,7 +221,7 @@ class _Filler:
     self.fetch = fetch
     self.byte_order = byte_order
     self.flat: dict[str, np.ndarray] = {}  # by storage key
-    self.done: dict[int, Any] = {}  # by id: shared parts are visited once
+    self.done: dict[int, Any] = {}  # by id; shared parts are visited once
     self.budget = MAX_GROWTH * file_bytes
     declared = sum(storage.nbytes for storage in storages.values())
     if declared > file_bytes:
@@ -231,11 +230,11 @@ class _Filler:
       )
 
   def fill(self, node: Any) -> Any:
-    """Returns `node` with every tensor in it as an array."""
+    """Returns `node` with every tensor in it replaced by an array."""
     if id(node) in self.done:
       return self.done[id(node)]
     if isinstance(node, dict | list):
-      self.done[id(node)] = node  # first: it may contain itself
+      self.done[id(node)] = node  # set first, as it may contain itself
       items = node.items() if isinstance(node, dict) else enumerate(node)
       for key, value in list(items):
         node[key] = self.fill(value)
@@ -273,7 +272,7 @@ class _Filler:
 
 
 def _check_view(tensor: Tensor) -> None:
-  """Raises unless every element of the tensor lies in its storage."""
+  """Raises unless every element of the tensor is inside its storage."""
   offset, size, stride = tensor.offset, tensor.size, tensor.stride
   numbers = (offset, *size, *stride)
   valid = all(type(n) is int and n >= 0 for n in numbers)

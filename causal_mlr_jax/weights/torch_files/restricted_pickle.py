@@ -1,8 +1,8 @@
 """Reads the pickles inside PyTorch files without running anything.
 
-A pickle is a program that may name and call any function. This reader walks
-its instructions (`pickletools` decodes them) and builds plain containers,
-numbers and text. The few names a weights file needs are listed in
+A pickle is a program that may name and call any function. This reader goes
+through its instructions (decoded by `pickletools`) and builds plain containers,
+numbers and text. The few names that a weight file needs are listed in
 `pickle_globals` and never imported. Any other name, and any instruction that
 data does not need, is refused.
 """
@@ -33,7 +33,7 @@ class _Mark:
 
 
 class _Reader:
-  """The stack machine of the pickle format, cut down to data."""
+  """The stack machine of the pickle format, limited to data."""
 
   def __init__(self):
     self.stack: list[Any] = []
@@ -76,13 +76,13 @@ class _Reader:
     raise UserError("a pickle in it has no end.")
 
   def look_up(self, module: Any, name: Any) -> None:
-    # Text only: hashing what else a file may hold can cost the whole stack.
+    # Only text: hashing other objects from a file can overflow the stack.
     texts = isinstance(module, str) and isinstance(name, str)
     if not texts or (module, name) not in ALLOWED:
       raise UserError(
         f"it asks for {module}.{name}, which weights do not need; it was "
-        "refused and nothing was run. Expected a file that holds only a state "
-        "dict: load it where you trust it, and save its state dict alone."
+        "refused and nothing was run. Expected a file with only a state dict: "
+        "load the file where you trust it, and save only its state dict."
       )
     self.stack.append(Global(module, name))
 
@@ -96,7 +96,7 @@ class _Reader:
       self.stack[-1].state = state
     elif not isinstance(self.stack[-1], dict | Tensor):
       raise UserError("a pickle in it sets attributes of plain data.")
-    # Else: a state dict's metadata, or a parameter's flags; not needed.
+    # Otherwise a state dict's metadata or a parameter's flags: not needed.
 
   def set_items(self, items: list[Any]) -> None:
     keys = map(checked_key, items[::2])
@@ -120,7 +120,7 @@ class _Reader:
       case _:
         raise UserError(
           "it refers to something other than a plain storage (a whole "
-          "pickled module, or a view): save the state dict alone."
+          "pickled module, or a view): save only the state dict."
         )
 
 
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
   return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-# Instructions whose argument is a value.
+# Instructions whose argument is a value to push.
 NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
 FLOATS = ("FLOAT", "BINFLOAT")
 TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
@@ -226,13 +226,13 @@ def load(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
   """Reads one pickle.
 
   Args:
-    stream: open at the pickle's first byte; left just behind its last.
+    stream: Stream at the pickle's first byte; left just after its last.
 
   Returns:
-    The object, with `Tensor` placeholders, and the storages they view by key.
+    The object, with `Tensor` placeholders, and the storages they view, by key.
 
   Raises:
-    UserError: the pickle asks for anything but data.
+    UserError: The pickle asks for anything but data.
   """
   reader = _Reader()
   return reader.run(stream), reader.storages

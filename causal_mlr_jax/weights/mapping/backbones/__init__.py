@@ -1,6 +1,6 @@
-"""Which PyTorch key is which of our variables: one module a backbone.
+"""Mapping of PyTorch keys to our variables, one module per backbone.
 
-Each has `variable(key)`, the path of our variable ("params/conv1/kernel") or
-None where the key is none of the backbone's, and `IGNORED`, a pattern of the
-keys that may be left over.
+Each module has `variable(key)`, which returns the path of our variable
+("params/conv1/kernel"), or None if the key is not the backbone's; and
+`IGNORED`, a pattern of keys that may be unused.
 """

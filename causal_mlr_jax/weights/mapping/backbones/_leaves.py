@@ -1,4 +1,4 @@
-"""The tensors of a convolution and of a batch normalisation."""
+"""The tensors of convolutions and batch normalisations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BATCH_NORM = {
 
 
 def variable(layer: str, leaf: str) -> str | None:
-  """Returns the path of a layer's tensor, None if it has no such tensor.
+  """Returns the path of a layer's tensor, or None if it has no such tensor.
 
   Args:
-    layer: path of the layer; "conv" or "bn" is in its last part.
-    leaf: torch's name of the tensor.
+    layer: Path of the layer; its last part contains "conv" or "bn".
+    leaf: PyTorch's name of the tensor.
   """
   leaves = CONV if "conv" in layer.rpartition("/")[2] else BATCH_NORM
   return leaves[leaf].format(layer) if leaf in leaves else None

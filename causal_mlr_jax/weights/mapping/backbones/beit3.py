@@ -1,9 +1,9 @@
 """Keys of BEiT-3 as published, and of timm's conversion of it.
 
-Published: every layer holds an image copy `A` and a text copy `B`, and the
-position table two rows that nothing reads before those of the class token
-and the patches. timm: the image copy alone, query, key and value stacked, no
-unused rows, no final norm and no mask token.
+Published: every layer has an image copy `A` and a text copy `B`; the position
+table has two unused rows before those of the class token and the patches. timm:
+only the image copy, with query, key and value stacked, and without unused rows,
+final norm and mask token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.nn.position import resize_grid
 
-# The final norm may be left over: a backbone without it takes such files too.
+# The final norm may be unused, so that a backbone without it reads these files.
 IGNORED = (
   r".*\.B\..*|(beit3\.)?text_embed\..*|(beit3\.)?encoder\.layer_norm\.A\..*"
   r"|\w*head\w*(\..*)?|(fc_norm|pooler)\..*|logit_scale"
@@ -52,14 +52,14 @@ PARTS = {
     "self_attn.v_proj.A": "value",
     "self_attn.inner_attn_ln.A": "attention_norm",
     "self_attn.out_proj.A": "out",
-    "final_layer_norm.A": "norm2",  # of the feed-forward, whatever its name
+    "final_layer_norm.A": "norm2",  # despite its name, before the feed-forward
     "ffn.A.fc1": "linear1",
     "ffn.A.ffn_layernorm": "hidden_norm",
     "ffn.A.fc2": "linear2",
   },
   "blocks": {
     "norm1": "norm1",
-    "attn.query": "query",  # these three: the parts of attn.qkv
+    "attn.query": "query",  # this and the next two are the parts of attn.qkv
     "attn.key": "key",
     "attn.value": "value",
     "attn.norm": "attention_norm",
@@ -74,7 +74,7 @@ STACKED = re.compile(r"(blocks\.\d+\.attn\.)qkv(\.weight|\.bias)")
 
 
 def variable(key: str) -> str | None:
-  """Returns the path of our variable for a torch key, None if none."""
+  """Returns the path of our variable for a torch key, or None."""
   key = key.removeprefix("beit3.")
   match = LAYER.fullmatch(key)
   if match is None:
@@ -93,11 +93,11 @@ def prepare(
   """Returns a state dict whose arrays fit a backbone's variables.
 
   Args:
-    state: arrays by torch key, published or timm's.
-    target: the variables of the backbone, or their shapes.
+    state: Arrays by torch key, published or timm's.
+    target: Variables of the backbone, or their shapes.
 
   Raises:
-    UserError: as `for_tokens`.
+    UserError: See `for_tokens`.
   """
   position = target["params"].get("position")
   return for_tokens(state, None if position is None else position.shape[0])
@@ -108,22 +108,23 @@ def for_tokens(
 ) -> dict[str, np.ndarray]:
   """Returns a state dict with an array for each of our variables.
 
-  Stacked projections are split, the unused rows of the position table are
-  dropped and its grid is resized; a mask token that is missing becomes zeros,
-  its initial value.
+  Stacked projections are split; the unused rows of the position table are
+  dropped and its grid is resized; a missing mask token becomes zeros, its
+  initial value.
 
   Args:
-    state: arrays by torch key, published or timm's.
-    target_tokens: 1 + P of the backbone; None keeps that of the file.
+    state: Arrays by torch key, published or timm's.
+    target_tokens: Number of tokens 1 + P of the backbone; None keeps that of
+      the file.
 
   Raises:
-    UserError: the position table is not one, or a grid to resize is not
-      square.
+    UserError: The position table has the wrong shape, or a grid to resize is
+      not square.
   """
   out: dict[str, np.ndarray] = {}
   for key, value in state.items():
     stacked = STACKED.fullmatch(key)
-    # A stack that is not one stays, and is reported as left over.
+    # An array that cannot be a stack stays, and is reported as unused.
     if stacked and np.ndim(value) and len(value) % 3 == 0:
       parts = np.split(np.asarray(value), 3)
       for name, part in zip(("query", "key", "value"), parts, strict=True):
@@ -139,16 +140,16 @@ def for_tokens(
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Returns the fields of the `Backbone` that the arrays tell.
+  """Returns the fields of the `Backbone` that the arrays determine.
 
-  These are `embed_dim`, `num_layers`, `hidden`, `patch_size` and
-  `final_norm`; the number of heads leaves no trace in them.
+  These are `embed_dim`, `num_layers`, `hidden`, `patch_size` and `final_norm`.
+  The arrays do not determine the number of heads.
 
   Args:
-    state: arrays by torch key, published or timm's.
+    state: Arrays by torch key, published or timm's.
 
   Raises:
-    UserError: they are not the arrays of a BEiT-3.
+    UserError: The arrays are not those of a BEiT-3.
   """
   shapes = {variable(key): np.shape(value) for key, value in state.items()}
   linear1 = shapes.get("params/layers_0/linear1/kernel", ())
@@ -156,8 +157,8 @@ def fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
   if len(linear1) != 2 or len(patch_conv) != 4:
     raise UserError(
       "These are not the weights of a BEiT-3: expected the keys of the "
-      f"published files or of timm's, got {sorted(state)[:5]}. Give another "
-      "file, or take off what stands before the keys."
+      f"published files or of timm's, got {sorted(state)[:5]}. Use another "
+      "file, or remove the prefix of the keys."
     )
   layers = {path for path in shapes if re.match(r".*/norm1/scale", str(path))}
   return {
@@ -180,7 +181,7 @@ def _position(
   if table.ndim != 2 or len(table) < 2:
     raise UserError(
       f"{key} has the shape {table.shape}: expected a table of positions, "
-      "one row a token. Fetch the file again."
+      "one row per token. Fetch the file again."
     )
   patches = len(table) - 1
   if target_tokens is None or target_tokens - 1 == patches:

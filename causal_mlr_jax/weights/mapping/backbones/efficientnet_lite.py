@@ -1,4 +1,4 @@
-"""Keys of EfficientNet-Lite in PyTorch: ours with an underscore before."""
+"""Keys of EfficientNet-Lite in PyTorch: our names with a leading underscore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY = re.compile(
 
 
 def variable(key: str) -> str | None:
-  """Returns the path of our variable for a torch key, None if none."""
+  """Returns the path of our variable for a torch key, or None."""
   match = KEY.fullmatch(key)
   if match is None:
     return None

@@ -21,7 +21,7 @@ DOWNSAMPLE = {
 
 
 def variable(key: str) -> str | None:
-  """Returns the path of our variable for a torch key, None if none."""
+  """Returns the path of our variable for a torch key, or None."""
   match = KEY.fullmatch(key)
   if match is None:
     return None
@@ -32,10 +32,10 @@ def variable(key: str) -> str | None:
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Backbone` that the arrays tell.
+  """Returns the fields of `Backbone` that the arrays determine.
 
   Args:
-    state: arrays by torchvision's keys.
+    state: Arrays by torchvision's keys.
   """
   blocks = [re.match(r"layer(\d+)\.(\d+)\.", key) for key in state]
   sizes: dict[int, int] = {}

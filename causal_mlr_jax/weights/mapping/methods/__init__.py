@@ -1,11 +1,11 @@
-"""How published checkpoints of the methods name their arrays: one a method.
+"""Names of arrays in published checkpoints, one module per method.
 
-Each has
+Each module has
 
   LABEL_ORDER     'alphabetical' or 'category_id': the order of COCO's labels
-  IGNORED         pattern of keys that may be left over
-  variable(key)   path of our variable in the head, None if the key is none
-  backbone_key(key)  torchvision's name of a backbone's key, None if it is none
-  fields(state)   the fields of `Head` that the arrays tell
+  IGNORED         pattern of keys that may be unused
+  variable(key)   path of our variable in the head, or None
+  backbone_key(key)  torchvision's name of a key of the backbone, or None
+  fields(state)   the fields of `Head` that the arrays determine
   OWN             optional: patterns of our variables that are in no checkpoint
 """

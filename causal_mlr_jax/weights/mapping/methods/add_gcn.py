@@ -9,7 +9,7 @@ import numpy as np
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "alphabetical"
-# The identity, by which the published code takes a diagonal.
+# The identity matrix by which the published code takes a diagonal.
 IGNORED = "mask_mat"
 RULES = (
   ("conv_transform", "dense", "nodes/transform"),
@@ -27,6 +27,6 @@ backbone_key = key_rules.sequential_resnet("features.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   labels, width = state["last_linear.weight"].shape[:2]
   return {"num_labels": labels, "embed_dim": width}

@@ -1,9 +1,9 @@
 """Keys of plain classifiers: a ResNet and one linear layer.
 
-Three programs' checkpoints: torchvision's own names; `resnet.` before them
-(princetonvisualai/ContextualBias, all of its methods); a ResNet in a
-Sequential beside `fc` (the baseline of yu-gi-oh-leilei/IDA_2023ICLR, whose
-two poolings are both the average).
+The checkpoints of three programs: torchvision's own names; these names after
+`resnet.` (princetonvisualai/ContextualBias, all of its methods); a ResNet in a
+Sequential beside `fc` (the baseline of yu-gi-oh-leilei/IDA_2023ICLR, whose two
+poolings are both the average).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _sequential = key_rules.sequential_resnet("backbone.resnet_layer.")
 
 
 def backbone_key(key: str) -> str | None:
-  """Returns torchvision's name of a backbone's key, None if it is none."""
+  """Returns torchvision's name of a key of the backbone, or None."""
   match = PLAIN.fullmatch(key)
   return match[1] if match else _sequential(key)
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   sizes = (
     len(value)
     for key, value in state.items()

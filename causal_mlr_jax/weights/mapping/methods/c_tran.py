@@ -8,10 +8,10 @@ import numpy as np
 
 from causal_mlr_jax.weights.mapping import key_rules
 
-# No checkpoint is published, and the label order of its data files is not
-# known; this is the order of COCO's own annotations.
+# No checkpoint is published, and the order of labels in its data files is not
+# known; this is the order in COCO's own annotations.
 LABEL_ORDER = "category_id"
-# Of a model without known labels (`use_state=False`) the table is dead.
+# A model without known labels (`use_state=False`) does not use the table.
 IGNORED = r"known_label_lt\.weight"
 LAYER = r"self_attn_layers\.(\d+)\.transformer_layer\."
 RULES = (
@@ -25,12 +25,12 @@ RULES = (
   ("output_linear", "label_linear", "classifier"),
 )
 variable = key_rules.variable_of(RULES)
-# The whole classifier: its `fc`, which is not used, is left over there.
+# The checkpoint has the whole ResNet, including its `fc`, which is not used.
 backbone_key = key_rules.prefixed("backbone.base_network.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   labels, width = state["label_lt.weight"].shape
   first = "self_attn_layers.0.transformer_layer.linear1.bias"
   return {

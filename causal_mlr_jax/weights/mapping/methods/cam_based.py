@@ -1,6 +1,6 @@
 """Keys of CAM-based checkpoints (princetonvisualai/ContextualBias).
 
-The method is a loss: what it trains is the plain classifier.
+The method is only a loss, so they hold the plain classifier.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "category_id"
-# A checkpoint of the first stage holds the second's arrays, still untrained.
+# A checkpoint of the first stage has the second stage's arrays, untrained.
 IGNORED = r"clf\.(memory|selector\..*|logit_clf\..*)"
 RULES = (
   (r"clf\.context_clf", "label_linear", "context"),
@@ -22,7 +22,7 @@ backbone_key = key_rules.sequential_resnet("backbone.resnet_layer.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   labels, channels = state["clf.context_clf.weight"].shape
   fuse = "none"
   if "clf.selector.weight" in state:

@@ -1,7 +1,7 @@
 """Keys of feature-split checkpoints (princetonvisualai/ContextualBias).
 
-What is trained is the plain classifier; which channels are the context's,
-and their running mean, are in no checkpoint.
+They hold the plain classifier; the choice of context channels and their running
+mean are not in any checkpoint.
 """
 
 from __future__ import annotations

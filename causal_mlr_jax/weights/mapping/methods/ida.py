@@ -13,7 +13,7 @@ IGNORED = ""
 LAYER = r"clf\.att_layers\.layers\.(\d+)\."
 PROJECTIONS = {"q": "query", "k": "key", "v": "value", "out": "out"}
 RULES = (
-  # [N, C / A, 1, 1]: a query a label
+  # [N, C / A, 1, 1]: one query per label
   (r"clf\.head\.(\d+)", "embedding", r"head_\1"),
   *(
     (
@@ -33,7 +33,7 @@ backbone_key = key_rules.sequential_resnet("backbone.resnet_layer.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   hidden = state.get("clf.att_layers.layers.0.linear1.bias")
   found = {
     "num_labels": state["clf.head.0.weight"].shape[0],

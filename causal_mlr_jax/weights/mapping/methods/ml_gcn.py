@@ -10,7 +10,7 @@ from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "alphabetical"
 IGNORED = ""
-# Stored (in, out), as ours are: nothing is turned round.
+# The matrices are stored as (in, out), like ours, so none is transposed.
 RULES = (
   ("gc1", "embedding", "graph1/weight"),
   ("gc2", "embedding", "graph2/weight"),
@@ -20,7 +20,7 @@ backbone_key = key_rules.sequential_resnet("features.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   return {
     "num_labels": state["A"].shape[0],
     "hidden": state["gc1.weight"].shape[1],

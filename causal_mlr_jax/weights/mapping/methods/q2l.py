@@ -9,7 +9,7 @@ import numpy as np
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "category_id"
-# The sine table is computed, not read.
+# The table of sine position encodings is computed, not read.
 IGNORED = r"backbone\.1\.pe"
 ENCODER = r"transformer\.encoder\.layers\.(\d+)\."
 DECODER = r"transformer\.decoder\.layers\.(\d+)\."
@@ -42,7 +42,7 @@ backbone_key = key_rules.prefixed("backbone.0.body.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   labels, width = state["query_embed.weight"].shape
   encoders = key_rules.count(state, ENCODER)
   hidden = state["transformer.decoder.layers.0.linear1.bias"].shape[0]

@@ -9,7 +9,7 @@ import numpy as np
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "category_id"
-# The reset gate's matrix of the state: the published code never reads it.
+# The reset gate's matrix for the state, which the published code never reads.
 IGNORED = r"graph_net\.fc_eq4_u\.(weight|bias)"
 RULES = (
   (r"word_semantic\.fc_1", "dense", "semantic/position"),
@@ -19,7 +19,7 @@ RULES = (
   (r"graph_net\.fc_eq3_w", "dense", "graph/update_message"),
   (r"graph_net\.fc_eq3_u", "dense", "graph/update"),
   (r"graph_net\.fc_eq4_w", "dense", "graph/reset_message"),
-  # Of the variant 'corrected' alone, which starts from what is there.
+  # Only the variant 'corrected' has it; it starts from the file's values.
   (r"graph_net\.fc_eq4_u", "dense", "graph/reset"),
   (r"graph_net\.fc_eq5_w", "dense", "graph/new_message"),
   (r"graph_net\.fc_eq5_u", "dense", "graph/new"),
@@ -31,7 +31,7 @@ backbone_key = key_rules.prefixed("resnet_101.")
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   return {
     "num_labels": state["classifiers.weight"].shape[0],
     "joint_dim": state["word_semantic.fc_1.weight"].shape[0],

@@ -1,7 +1,7 @@
-"""Keys of TDRG's checkpoints (iCVTEAM/TDRG), those of its code and older ones.
+"""Keys of TDRG's checkpoints (iCVTEAM/TDRG), current and older ones.
 
-The published COCO checkpoint was written before the code's last renaming; its
-names are the second alternative of a rule.
+The published COCO checkpoint was written before names in the code changed; the
+older name is the second alternative of a rule.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "alphabetical"
-# What the published code holds and does not use: the identity by which it
-# takes a diagonal, positions that are not passed on, a decoder's norm without
-# a decoder; in the older checkpoint, layers that were given up. The backbone
-# is registered a second time.
+# Arrays that the published code does not use: the identity by which it takes a
+# diagonal, position encodings that are not passed on, a decoder's norm without
+# a decoder; in the older checkpoint, layers that were later removed; and the
+# backbone under its second name.
 IGNORED = (
   r"mask_mat|query_embed\.weight|positional_embedding\..*"
   r"|transformer\.decoder\.norm\..*"
@@ -56,10 +56,10 @@ _begun = (
 
 
 def backbone_key(key: str) -> str | None:
-  """Returns torchvision's name of a backbone's key, None if it is none.
+  """Returns torchvision's name of a key of the backbone, or None.
 
   `layer1` of this code is a Sequential of the stem and the first stage; the
-  other stages are called as torchvision's.
+  other stages have torchvision's names.
   """
   if STAGE.fullmatch(key):
     return key
@@ -67,7 +67,7 @@ def backbone_key(key: str) -> str | None:
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays tell."""
+  """Returns the fields of `Head` that the arrays determine."""
   adjacency = ("matrix_transform.bias", "gcn.conv_create_co_mat.bias")
   return {
     "num_labels": next(len(state[key]) for key in adjacency if key in state),

@@ -1,4 +1,4 @@
-"""ADD-GCN: semantic attention, static and dynamic graph."""
+"""ADD-GCN: semantic attention, static graph and dynamic graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNCHECKED = r"train_state/.*\.num_batches_tracked"
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell: nothing."""
+  """Returns no fields: the arrays determine all of them."""
   del golden
   return {}
 
@@ -39,6 +39,6 @@ def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
     "logits_sr": aux["logits_graph"],
     "dynamic_adj": transposed("adjacency"),
     "sam_v": transposed("nodes"),
-    # before the nodes are added again
+    # the file has the graphs' output before the nodes are added to it
     "gcn_z": transposed("label_features") - transposed("nodes"),
   }

@@ -1,4 +1,4 @@
-"""Asymmetric loss of Query2Label and CCD, in every setting of their files."""
+"""Asymmetric losses of Query2Label and CCD, in every setting of the files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights.parity.golden import Golden
 from causal_mlr_jax.weights.parity.heads import section
 
-# The original's float32 results: it rounds 1 - sigmoid before the logarithm,
-# so large logits come out wrong or clamped. Its float64 results for the same
-# inputs, `output64` and `grad64`, are what our float32 is compared with.
+# The original's float32 results are not compared: it rounds 1 - sigmoid before
+# the logarithm, so large logits come out wrong or clamped. Our float32 results
+# are compared with its float64 results for the same inputs, `output64` and
+# `grad64`.
 UNCHECKED = r"(output|grad)/.*"
 PLAIN = "AsymmetricLoss"
 
@@ -39,12 +40,12 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
 
 
 def settings(name: str, args: dict[str, Any], case: str) -> dict[str, Any]:
-  """Returns the section `loss` that stands for a published class.
+  """Returns the section `loss` that corresponds to a published class.
 
   Args:
-    name: of the class.
-    args: of its constructor.
-    case: of the file: the classes of one name differ by repository.
+    name: Name of the class.
+    args: Arguments of its constructor.
+    case: Case of the file; repositories have different classes of one name.
   """
   # Query2Label's first class is a plain sum, clamped on both sides.
   summed = name == PLAIN and case.endswith("query2labels")

@@ -1,4 +1,4 @@
-"""BEiT-3's image path, and the resizing of its table of positions."""
+"""BEiT-3's image path, and the resizing of its position table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from causal_mlr_jax.weights.parity.golden import Golden
 from causal_mlr_jax.weights.parity.heads import nhwc
 
 UNCHECKED = ""
-# Rows of the published table before the grid: two that are never read, cls.
+# Rows of the published table before the grid: two unused ones and the class
+# token.
 LEADING = 3
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns our results for the file."""
+  """Returns our results by the file's keys."""
   if "table" in golden.inputs:
     return _resized(golden)
   heads = golden.meta["arguments"]["encoder_attention_heads"]
@@ -30,7 +31,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
   target = jax.eval_shape(
     lambda key: backbone.init(key, image, train=False), jax.random.key(0)
   )
-  # The mask token exists in the module where a mask is given.
+  # The module creates the mask token only if a mask is given.
   variables = convert.convert("beit3", golden.state, target)
 
   def tokens(mask_BP: Array | None) -> tuple[Array, dict[str, Array]]:

@@ -1,4 +1,4 @@
-"""C-Tran: with known labels in the tokens and without."""
+"""C-Tran: with and without known labels in the tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNCHECKED = ""
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns our results, and the loss as if no label were known."""
+  """Returns our results, and the loss with all labels treated as unknown."""
   case = sys.modules[__name__]
   found = heads.run(golden, case)
   if "loss/all_labels" in golden.arrays:
@@ -30,7 +30,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   named = re.search(r"(\d+) heads", golden.meta.get("dimension_literals", ""))
   return {
     "variant": PUBLISHED,

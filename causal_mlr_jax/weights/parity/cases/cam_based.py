@@ -13,7 +13,7 @@ UNCHECKED = ""
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns our results for a file, by its keys."""
+  """Returns our results by the file's keys."""
   given, args = golden.inputs, golden.args
   method, head = pooled.method_of(
     METHOD,

@@ -21,7 +21,7 @@ UNCHECKED = r"train_state/.*\.num_batches_tracked"
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   args = golden.args
   return {
     "num_heads": args.get("num_head", 4),

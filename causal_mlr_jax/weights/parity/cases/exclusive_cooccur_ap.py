@@ -1,4 +1,4 @@
-"""The protocol of exclusive and co-occur images, and how pairs are found."""
+"""The protocol of exclusive and co-occurring images; finding of pairs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def metrics(golden: Golden, scores: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def contexts(golden: Golden) -> np.ndarray:
-  """Returns a row (label, its context, bias) for every label."""
+  """Returns one row (label, its context, bias) per label."""
   labels = golden.inputs["labels"]
   held_out = np.zeros(len(labels), bool)
   held_out[golden.inputs["split_20"]] = True

@@ -1,4 +1,4 @@
-"""Feature-split training: batches in their order, the running mean kept."""
+"""Feature-split training: batches in order, with one running mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNCHECKED = ""
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns our results for a file, by its keys."""
+  """Returns our results by the file's keys."""
   given, args = golden.inputs, golden.args
   chosen = given.get("s_indices")
   method, head = pooled.method_of(

@@ -1,4 +1,4 @@
-"""IDA: light and heavy, and both copies of the published program."""
+"""IDA: the light and heavy forms, and both copies of the published code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from causal_mlr_jax.weights.parity.golden import Golden
 METHOD = "ida"
 LOSS = {"reduction": "batch_sum"}
 # A counter that nothing reads; and the gradient of the keys' bias, which is
-# rounding alone: it adds the same to all logits of a row, and softmax drops it.
+# only rounding: the bias adds a constant to a row's logits, which softmax
+# ignores.
 UNCHECKED = (
   r"train_state/.*\.num_batches_tracked"
   r"|(train_)?grad_loss_norm/.*\.k_proj\.bias"
@@ -19,7 +20,7 @@ SECOND_COPY = "lib_new_attention"
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   return {
     "beta": golden.args.get("beta", 1 / 32),
     "head_norm": "last" if SECOND_COPY in golden.meta["cls"] else "own",

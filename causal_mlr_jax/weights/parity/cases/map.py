@@ -1,4 +1,4 @@
-"""Average precision and thresholded metrics, with and without equal scores."""
+"""Average precision and thresholded metrics, with and without tied scores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from causal_mlr_jax.evaluation.average_precision import (
 )
 from causal_mlr_jax.weights.parity.golden import Golden
 
-# The order in which the original's sort, not a stable one, put the images.
-# Ours gives equal scores no order; results that need one replay the file's.
+# The order in which the original's unstable sort put the images. Our metrics do
+# not order tied scores; results that need an order replay the file's.
 UNCHECKED = r"output/.*_order"
-# Interpolated results are percentages in the file.
+# The file holds interpolated results as percentages.
 KINDS = {"plain": (False, 1), "interp": (True, 100)}
 DIFFICULT, UNKNOWN = 0, -1
 
@@ -48,7 +48,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
 
 
 def grouped(golden: Golden, ending: str) -> dict[str, np.ndarray]:
-  """Returns the AP that takes equal scores as one threshold (scikit-learn)."""
+  """Returns the AP that treats tied scores as one threshold (scikit-learn)."""
   given = golden.inputs
   scores, labels = given[f"scores{ending}"], given["labels"]
   ap_N = average_precision(scores, labels)
@@ -63,10 +63,10 @@ def grouped(golden: Golden, ending: str) -> dict[str, np.ndarray]:
 
 
 def replayed(golden: Golden, kind: str) -> dict[str, np.ndarray]:
-  """Returns fractions [N] by how equal scores are ordered.
+  """Returns AP as fractions [N] for each order of tied scores.
 
-  'tied' is the order that the original's sort happened to use; 'tied_best'
-  and 'tied_worst' put positives first and last.
+  'tied' is the order that the original's sort produced; 'tied_best' and
+  'tied_worst' put positives first and last.
   """
   scores, labels = golden.inputs["scores_tied"], golden.inputs["labels"]
   orders = {

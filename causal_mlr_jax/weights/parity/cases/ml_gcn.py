@@ -24,7 +24,7 @@ WINDOW = r"MaxPool2d\(\d+, ?\d+\) -> MaxPool2d\((\d+), ?\d+\)"
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns our results, also for maps of other sizes (`feature_18`)."""
+  """Returns our results, including those for larger maps (`feature_18`)."""
   case = sys.modules[__name__]
   found = heads.run(golden, case)
   for name in golden.inputs:
@@ -36,7 +36,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   found: dict[str, object] = {"variant": PUBLISHED}
   if "t" in golden.args:
     found["threshold"] = golden.args["t"]
@@ -49,7 +49,7 @@ def side(golden: Golden) -> Side:
   """Returns the side inputs.
 
   Raises:
-    UserError: our graph is not the one that the state holds.
+    UserError: Our graph differs from the one in the state.
   """
   ours, theirs = _adjacency(golden), golden.state["A"]
   if not np.allclose(ours, theirs, rtol=0, atol=1e-6):
@@ -83,6 +83,6 @@ def _counted(golden: Golden) -> Cooccurrence:
 
 
 def _adjacency(golden: Golden) -> Array:
-  """Returns the graph that a head of ours starts with."""
+  """Returns the initial graph of our head."""
   threshold = fields(golden).get("threshold", ml_gcn.Head.threshold)
   return ml_gcn.adjacency(_counted(golden), threshold, ml_gcn.Head.reweight)

@@ -10,13 +10,13 @@ from causal_mlr_jax.weights.parity.golden import Golden
 METHOD = "q2l"
 LOSS = {"name": "asymmetric", "scale": 1000.0, "eps": 1e-5}
 UNCHECKED = ""
-# The backbone's normalisation and its first layers are not trained.
+# The backbone's batch normalisation and first layers are not trained.
 FROZEN_BATCH_NORM = True
 FROZEN = r"backbone\.0\.body\.(conv1|bn1|layer1)\..*"
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   return {"num_heads": golden.args.get("nheads", 4)}
 
 

@@ -1,4 +1,4 @@
-"""Reduced ResNets with their classifier, evaluating and training."""
+"""Small ResNets with their classifier, in evaluation and training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNCHECKED = r"train_state/.*\.num_batches_tracked"
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   del golden
   return {"pooling": "gap"}
 
@@ -27,7 +27,7 @@ def side(golden: Golden) -> Side:
 
 
 def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
-  """Returns the file's outputs: every stage, whole and averaged."""
+  """Returns the file's outputs: the map of every stage and its average."""
   del golden
   found = {"logits": output.logits}
   for name, map_BHWC in output.aux["maps"].items():

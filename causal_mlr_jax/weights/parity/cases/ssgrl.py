@@ -12,7 +12,7 @@ from causal_mlr_jax.weights.parity.golden import Golden
 METHOD = "ssgrl"
 LOSS: dict[str, object] = {}
 # A counter that nothing reads; and the gradients of two biases that softmax
-# takes off again, which are rounding alone there and 0 here.
+# ignores, which are only rounding in the file and 0 here.
 UNCHECKED = (
   r"train_state/.*\.num_batches_tracked"
   r"|(train_)?grad_loss_norm/word_semantic\.fc_(3|a)\.bias"
@@ -20,12 +20,12 @@ UNCHECKED = (
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   return {"variant": PUBLISHED, "steps": golden.args.get("time_step", 3)}
 
 
 def side(golden: Golden) -> Side:
-  """Returns the side inputs: counts whose conditional is the given graph."""
+  """Returns the side inputs: counts whose conditionals are the file's graph."""
   graph_NN = jnp.asarray(golden.inputs["adjacency"])
   return {
     "cooccurrence": Cooccurrence(graph_NN, jnp.ones(len(graph_NN))),

@@ -13,8 +13,8 @@ from causal_mlr_jax.weights.parity.heads import Network
 METHOD = "tdrg"
 LOSS: dict[str, object] = {}
 MAPS = {"layer3": "stage3", "layer4": "final"}
-# A counter that nothing reads, and the statistics of the backbone under its
-# second name.
+# A counter that nothing reads, and the backbone's statistics under its second
+# name.
 UNCHECKED = r"train_state/(.*\.num_batches_tracked|backbone\..*)"
 LOGITS = {
   "logits_trans": "logits_transformer",
@@ -24,7 +24,7 @@ LOGITS = {
 
 
 def fields(golden: Golden) -> dict[str, object]:
-  """Returns what the arrays do not tell."""
+  """Returns the fields of `Head` that the arrays do not determine."""
   del golden
   return {"variant": "published"}
 
@@ -58,7 +58,7 @@ def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
 def more(
   network: Network, variables: Tree, inputs: Mapping[str, Array]
 ) -> dict[str, np.ndarray]:
-  """Returns the logits of each image in a batch of its own."""
+  """Returns the logits of each image when it is alone in a batch."""
   batch = len(next(iter(inputs.values())))
   singles = [
     network.apply(

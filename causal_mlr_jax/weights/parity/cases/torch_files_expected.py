@@ -1,4 +1,4 @@
-"""The arrays of PyTorch files that lie beside the file of this case."""
+"""The arrays of the PyTorch files in the same folder as this case's file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BITS = "bits/"
 
 
 def run(golden: Golden) -> dict[str, np.ndarray]:
-  """Returns what the files hold, by the keys of this one.
+  """Returns the arrays of these files by the keys of this case's file.
 
   Raises:
-    UserError: a file cannot be read, holds other arrays than the file says,
-      bit for bit, or was read and must be refused.
+    UserError: A file cannot be read, its arrays differ in any bit from the
+      expected ones, or it was read although it must be refused.
   """
   found: dict[str, np.ndarray] = {}
   for name, holds in golden.meta["files"].items():
@@ -37,12 +37,12 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
 
 
 def upper_half(value: np.ndarray) -> np.ndarray:
-  """Returns the bits of bfloat16 numbers, which are read as float32."""
+  """Returns the bits of bfloat16 numbers that were read as float32."""
   return (value.view(np.uint32) >> 16).astype(np.uint16)
 
 
 def check_refused(path: pathlib.Path) -> None:
-  """Raises unless reading a file, if it is there, is refused."""
+  """Raises if a file exists and reading it is not refused."""
   if not path.exists():
     return
   try:
@@ -57,7 +57,7 @@ def check_equal(
   arrays: dict[str, np.ndarray],
   expected: dict[str, np.ndarray],
 ) -> None:
-  """Raises unless names, types and values are those that are expected."""
+  """Raises unless names, dtypes and values are as expected."""
   wrong = sorted(set(arrays) ^ set(expected))
   for key in set(arrays) & set(expected):
     got, want = arrays[key], expected[key]
