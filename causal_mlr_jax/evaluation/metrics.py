@@ -41,8 +41,7 @@ def compute(
     labels_BN: 1 where the image has the label, else 0.
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
-    resamples: Number of bootstrap resamples of the images; 0 leaves out
-      `standard_error`.
+    resamples: Bootstrap resamples of the images; 0: no `standard_error`.
     valid_BN: False marks entries that no metric counts, such as labels that
       the method was given.
 
