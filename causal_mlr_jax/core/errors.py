@@ -24,7 +24,7 @@ FLAG_ERRORS = (
 )
 
 
-def unknown_key(error: AttributeError | KeyError) -> str:
+def unknown_key(error: BaseException) -> str:
   """Returns what an error of a configuration says of a key that it lacks."""
   while isinstance(error.args[0], BaseException):  # one in another
     error = error.args[0]

@@ -246,7 +246,9 @@ def _run(
   """Returns the variables of the best checkpoint of a run."""
   checkpoints = Checkpoints((path / "checkpoints").absolute())
   fields = evaluation_fields(use_ema)
-  state = checkpoints.read(checkpoints.best_step, fields)
+  best = checkpoints.best_step
+  assert best is not None  # `check` has seen it
+  state = checkpoints.read(best, fields)
   params, rest = (state[field] for field in fields)
   arrays = convert.by_path({"params": params, **rest})
   return convert.assign(

@@ -159,7 +159,9 @@ class Painter:
     gain = rng.uniform(*BRIGHTNESS) * rng.uniform(1 - TINT, 1 + TINT, 3)
     return np.clip(pixels * gain.astype(np.float32), 0, 255).astype(np.uint8)
 
-  def layer(self, objects: Sequence[int], object_seed: int) -> np.ndarray:
+  def layer(
+    self, objects: Sequence[int] | np.ndarray, object_seed: int
+  ) -> np.ndarray:
     """Returns the objects on a see-through ground, float32 [64, 64, 4].
 
     Colours are already multiplied by alpha; all four channels are in
@@ -182,7 +184,7 @@ class Painter:
 
   def render(
     self,
-    objects: Sequence[int],
+    objects: Sequence[int] | np.ndarray,
     object_seed: int,
     scene: int,
     scene_seed: int,
@@ -201,7 +203,7 @@ class Painter:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
   def _placed(
-    self, objects: Sequence[int], object_seed: int
+    self, objects: Sequence[int] | np.ndarray, object_seed: int
   ) -> Iterator[tuple[float, np.ndarray, int, int]]:
     """Yields depth, stamp, top and left of what is to be drawn."""
     if len(objects) != len(self.glyphs):

@@ -221,11 +221,7 @@ def read_out(params: CausalParams, h_BND: Array, form: str) -> Array:
 
 
 def closed_form(
-  params: CausalParams,
-  u_BND: Array,
-  d_KD: Array,
-  weight_BK: Array,
-  form: str,
+  params: CausalParams, u_BND: Array, d_KD: Array, weight_BK: Array, form: str
 ) -> Array:
   """Returns the expected logits [B, N] without an array [K, B, N, D].
 
@@ -254,6 +250,7 @@ def closed_form(
   dim = u_BND.shape[-1]
   u_BND = u_BND - u_BND.mean(-1, keepdims=True)
   d_KD = d_KD - d_KD.mean(-1, keepdims=True)
+  assert params.norm is not None, "a part that the form uses"
   scaled_ND = params.weight_ND * params.norm.scale_D[None]
   cross_BNK = jnp.einsum("BND,KD->BNK", u_BND, d_KD, precision=highest)
   var_BNK = (
@@ -288,12 +285,14 @@ def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
   return total
 
 
-def _linear(x: Array, linear: Linear) -> Array:
+def _linear(x: Array, linear: Linear | None) -> Array:
+  assert linear is not None, "a part that the form uses"
   bias = linear.bias.reshape((1,) * (x.ndim - 1) + (-1,))
   return x @ linear.kernel + bias
 
 
-def _layer_norm(x_BND: Array, norm: Norm) -> Array:
+def _layer_norm(x_BND: Array, norm: Norm | None) -> Array:
+  assert norm is not None, "a part that the form uses"
   x_BND = x_BND - x_BND.mean(-1, keepdims=True)
   var = jnp.square(x_BND).mean(-1, keepdims=True)
   normed = x_BND * jax.lax.rsqrt(var + EPS)

@@ -157,4 +157,5 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float("nan")
   # True effects of 0 are enumerated with rounding errors, which have no rank.
   b = np.where(np.abs(b) < SAME, 0.0, b)
-  return float(stats.spearmanr(a, b).statistic)
+  found: Any = stats.spearmanr(a, b)  # whose class SciPy makes as it runs
+  return float(found.statistic)

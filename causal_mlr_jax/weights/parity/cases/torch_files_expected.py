@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.torch_files import reader
 
 UNCHECKED = ""
@@ -15,14 +15,14 @@ REFUSED = "must be refused"
 BITS = "bits/"
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns what the files hold, by the keys of this one.
 
   Raises:
     UserError: a file cannot be read, holds other arrays than the file says,
       bit for bit, or was read and must be refused.
   """
-  found: dict[str, np.ndarray] = {}
+  found: Results = {}
   for name, holds in golden.meta["files"].items():
     path = golden.path.with_name(name)
     if holds.startswith(REFUSED):
