@@ -247,7 +247,11 @@ def _run(
   checkpoints = Checkpoints((path / "checkpoints").absolute())
   fields = evaluation_fields(use_ema)
   best = checkpoints.best_step
-  assert best is not None  # `check` has seen it
+  if best is None:  # what `kind_of` saw was still being written
+    raise UserError(
+      f"init_from: {path} has no whole checkpoint; expected the workdir of a "
+      "run that was validated at least once."
+    )
   state = checkpoints.read(best, fields)
   params, rest = (state[field] for field in fields)
   arrays = convert.by_path({"params": params, **rest})

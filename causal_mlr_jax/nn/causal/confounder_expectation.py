@@ -25,6 +25,7 @@ by default, each is as exact as its rounded products; see README.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -269,7 +270,9 @@ def closed_form(
   return expected_BN + total_B1 * constant_N[None]
 
 
-def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
+def _scan(
+  logits_of: Callable[[Array], Array], items_KD: Array, weight_BK: Array
+) -> Array:
   """Sums weight_k · logits_of(item_k), keeping nothing of a step but it."""
 
   def step(total_BN: Array, item: tuple) -> tuple[Array, None]:
@@ -277,11 +280,8 @@ def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
     return total_BN + weight_B[:, None] * logits_of(item_D), None
 
   shape = jax.eval_shape(logits_of, items_KD[0])
-  total, _ = jax.lax.scan(
-    jax.checkpoint(step),
-    jnp.zeros(shape.shape, shape.dtype),
-    (items_KD, weight_BK.T),
-  )
+  zeros = jnp.zeros(shape.shape, shape.dtype)
+  total, _ = jax.lax.scan(jax.checkpoint(step), zeros, (items_KD, weight_BK.T))
   return total
 
 
