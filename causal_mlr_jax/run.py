@@ -49,8 +49,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
     NonFiniteError: training diverged.
     Preempted: the process was asked to stop; its state is saved.
   """
-  if mode not in MODES:
-    raise lookup.unknown_name("mode", mode, MODES)
+  lookup.check_name("mode", mode, MODES)
   mesh = parallel.make_mesh()
   folder = Workdir(workdir)
   with parallel.together():

@@ -3,10 +3,11 @@ r"""COCO 2014, 80 labels, with ResNet-101: each method by its own recipe.
   python -m causal_mlr_jax.main --config=configs/coco.py:METHOD \
     --config.data.manual_dir=DIR --workdir=WORKDIR
 
-The argument after the colon is the method, `causal` by default; the published
-optimisation, augmentation and resolution of each, and what differs, are in
-`configs/recipes.py`, and its published score in the README. Nothing was run
-here: the images are not at hand.
+The argument after the colon is the method, `causal` by default, and after a
+comma the recipe (`published` or `common`, see `configs/coco_stuff.py`). The
+published optimisation, augmentation and resolution of each method, and what
+differs, are in `configs/recipes.py`, and its published score in the README.
+Nothing was run here: the images are not at hand.
 
 Training starts from torchvision's resnet101-63fe2227.pth, which is looked for
 in pretrained/, and is refused without it; README.md, "What training starts
@@ -29,23 +30,15 @@ does so). ML-GCN, ADD-GCN and TDRG leave out images without any label
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco
-from configs import common, recipes
+from configs import published_data
 
 
-def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `choices.METHODS`.
+    argument: as of `published_data.configuration`.
   """
-  config = common.get_config(method, "resnet")
-  config.data.update(
-    name="coco",
-    train_split="train[:95%]",
-    validation_split="train[95%:]",
-    test_splits=("test",),
-  )
-  config.data.options = ml_collections.ConfigDict(coco.OPTIONS)
-  recipes.resnet(config, 101)
-  recipes.apply(config)
+  config = published_data.configuration(argument, coco, 101)
+  published_data.choose_on_training_images(config)
   return config

@@ -35,32 +35,15 @@ the training images.
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco_stuff
-from configs import common, recipes
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: a key of `choices.METHODS`, and after a comma 'published' (the
-      default) or 'common'.
+    argument: as of `published_data.configuration`.
   """
-  method, _, recipe = argument.partition(",")
-  config = common.get_config(method, "resnet")
-  config.data.update(
-    name="coco_stuff",
-    train_split="train[:95%]",
-    validation_split="train[95%:]",
-    test_splits=("test",),
-  )
-  config.data.options = ml_collections.ConfigDict(coco_stuff.OPTIONS)
-  recipes.resnet(config, 50)
-  if recipe in ("", "published"):
-    recipes.apply(config)
-  elif recipe == "common":
-    recipes.causal(config)
-  else:
-    from causal_mlr_jax.core.lookup import unknown_name
-
-    raise unknown_name("recipe", recipe, ("published", "common"))
+  config = published_data.configuration(argument, coco_stuff, 50)
+  published_data.choose_on_training_images(config)
   return config

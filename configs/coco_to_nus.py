@@ -15,16 +15,15 @@ causal 83.2.
 import ml_collections
 
 from causal_mlr_jax.data.builders import nus_wide
-from configs import coco
+from configs import coco, published_data
 
 
-def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `choices.METHODS`.
+    argument: as of `published_data.configuration`.
   """
-  config = coco.get_config(method)
-  config.transfer.name = "nus_wide"
-  config.transfer.options = ml_collections.ConfigDict(nus_wide.OPTIONS)
+  config = coco.get_config(argument)
+  published_data.test_on(config, nus_wide)
   return config

@@ -35,34 +35,22 @@ unpacked in DIR:
 import ml_collections
 
 from causal_mlr_jax.data.builders import deepfashion
-from configs import common, recipes
+from configs import published_data
 
 
 def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: a key of `choices.METHODS`, and after a comma 'published' (the
-      default) or 'common'.
+    argument: as of `published_data.configuration`.
   """
-  method, _, recipe = argument.partition(",")
-  config = common.get_config(method, "resnet")
-  config.data.name = "deepfashion"
+  config = published_data.configuration(argument, deepfashion, 50)
   config.evaluate.metric = "top3_recall"
-  config.data.options = ml_collections.ConfigDict(deepfashion.OPTIONS)
-  recipes.resnet(config, 50)
   config.audit.threshold = 0.1  # as Singh et al. found its pairs
-  if recipe in ("", "published"):
-    recipes.apply(config)
-    if method in ("cam_based", "feature_split"):
-      # Singh et al. train 50 epochs before, not 100; the rate drops after 30.
-      config.first_stage.epochs = 50.0
-  elif recipe == "common":
-    recipes.causal(config)
-  else:
-    from causal_mlr_jax.core.lookup import unknown_name
-
-    raise unknown_name("recipe", recipe, ("published", "common"))
+  method, _, recipe = argument.partition(",")
+  if method in ("cam_based", "feature_split") and recipe != "common":
+    # Singh et al. train 50 epochs before, not 100; the rate drops after 30.
+    config.first_stage.epochs = 50.0
   if method == "feature_split":
     config.method.min_weight = 5.0
   return config

@@ -15,16 +15,15 @@ causal 80.2.
 import ml_collections
 
 from causal_mlr_jax.data.builders import coco
-from configs import nus_wide
+from configs import nus_wide, published_data
 
 
-def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `choices.METHODS`.
+    argument: as of `published_data.configuration`.
   """
-  config = nus_wide.get_config(method)
-  config.transfer.name = "coco"
-  config.transfer.options = ml_collections.ConfigDict(coco.OPTIONS)
+  config = nus_wide.get_config(argument)
+  published_data.test_on(config, coco)
   return config

@@ -38,23 +38,15 @@ without them. The model is chosen on a twentieth of the training images.
 import ml_collections
 
 from causal_mlr_jax.data.builders import nus_wide
-from configs import common, recipes
+from configs import published_data
 
 
-def get_config(method: str = "causal") -> ml_collections.ConfigDict:
+def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: a key of `choices.METHODS`.
+    argument: as of `published_data.configuration`.
   """
-  config = common.get_config(method, "resnet")
-  config.data.update(
-    name="nus_wide",
-    train_split="train[:95%]",
-    validation_split="train[95%:]",
-    test_splits=("test",),
-  )
-  config.data.options = ml_collections.ConfigDict(nus_wide.OPTIONS)
-  recipes.resnet(config, 101)
-  recipes.apply(config)
+  config = published_data.configuration(argument, nus_wide, 101)
+  published_data.choose_on_training_images(config)
   return config

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name, unknown_name
 from causal_mlr_jax.core.types import Array, Features
 from causal_mlr_jax.nn.batch_norm import BatchNorm
 from causal_mlr_jax.nn.conv import Conv, max_pool
@@ -127,8 +127,7 @@ class Backbone(nn.Module):
       raise unknown_name("ResNet stem", self.stem, STEMS)
     kind, stage_sizes = DEPTHS[self.depth]
     kind = kind if self.block is None else self.block
-    if kind not in EXPANSION:
-      raise unknown_name("ResNet block", kind, EXPANSION)
+    check_name("ResNet block", kind, EXPANSION)
     if self.stage_sizes is not None:
       stage_sizes = tuple(self.stage_sizes)
     if not stage_sizes or min(stage_sizes) < 1:

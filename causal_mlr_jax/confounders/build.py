@@ -26,7 +26,7 @@ from causal_mlr_jax.confounders.image_sets import Images, Split
 from causal_mlr_jax.core import atomic_files, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.types import Confounders, Tree
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import parse_split
@@ -58,12 +58,9 @@ def check(config: ml_collections.ConfigDict, mesh: Mesh) -> None:
     UserError: an unknown kind, prior, choice of data or backbone, a wrong
       number, or prototypes of labels from images without labels.
   """
-  if config.kind not in kinds.KINDS:
-    raise unknown_name("confounders.kind", config.kind, kinds.KINDS)
-  if config.prior not in kinds.PRIORS:
-    raise unknown_name("confounders.prior", config.prior, kinds.PRIORS)
-  if config.data not in images_lib.DATA:
-    raise unknown_name("confounders.data", config.data, images_lib.DATA)
+  check_name("confounders.kind", config.kind, kinds.KINDS)
+  check_name("confounders.prior", config.prior, kinds.PRIORS)
+  check_name("confounders.data", config.data, images_lib.DATA)
   if config.kind == "label" and config.data != "source":
     raise UserError(
       f"confounders.kind='label' with confounders.data={config.data!r}: a "

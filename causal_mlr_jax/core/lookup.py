@@ -32,6 +32,22 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UserError:
   )
 
 
+def check_name(kind: str, name: str, choices: Iterable[str]) -> None:
+  """Checks that a name is one of `choices`.
+
+  Args:
+    kind: What the name stands for, for example "method".
+    name: The name that was given.
+    choices: The names that exist.
+
+  Raises:
+    UserError: It is none of them.
+  """
+  choices = tuple(choices)
+  if name not in choices:
+    raise unknown_name(kind, name, choices)
+
+
 def names(package: str) -> list[str]:
   """Returns the names of the public modules of a package, sorted."""
   path = importlib.import_module(package).__path__

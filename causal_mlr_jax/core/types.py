@@ -26,6 +26,10 @@ Tree = Any
 Batch = Mapping[str, Array]
 # Side inputs of a method by name, see the method's `NEEDS`.
 Side = Mapping[str, Any]
+# From logits and labels [B, N] to the loss of each example and label [B, N].
+Criterion = Callable[[Array, Array], Array]
+# What a method trains on: the loss, and its parts by name for the logs.
+Losses = tuple[Array, dict[str, Array]]
 
 
 class Features(NamedTuple):
@@ -89,27 +93,23 @@ class Method(Protocol):
   `first_stage`, see `TwoStageMethod`.
 
   Attributes:
-    NEEDS: side inputs, by name.
-    Head: the class of its Flax module, from `Features` to `Output`.
+    NEEDS: Side inputs, by name.
+    Head: Class of its Flax module, from `Features` to `Output`.
   """
 
   NEEDS: tuple[str, ...]
   Head: Callable[..., Any]
 
   def loss(
-    self,
-    output: Output,
-    batch: Batch,
-    side: Side,
-    criterion: Callable[[Array, Array], Array],
-  ) -> tuple[Array, dict[str, Array]]:
+    self, output: Output, batch: Batch, side: Side, criterion: Criterion
+  ) -> Losses:
     """Returns the loss of a batch, and its parts by name.
 
     Args:
-      output: of the head.
-      batch: with `labels` [B, N].
-      side: with `NEEDS`.
-      criterion: loss of each example and label, from logits and labels.
+      output: Output of the head.
+      batch: Batch with `labels` [B, N].
+      side: Side inputs, with `NEEDS`.
+      criterion: Loss of each example and label.
     """
     ...
 
@@ -125,6 +125,6 @@ class TwoStageMethod(Method, Protocol):
     """Returns the method that is trained first, and its head's fields.
 
     Args:
-      fields: of the head of the method itself.
+      fields: Fields of the head of the method itself.
     """
     ...

@@ -12,14 +12,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph, leaky_relu
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 from causal_mlr_jax.nn.heads.semantic_nodes import SemanticNodes, top_mean
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):

@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.pooled_classifier import PooledClassifier
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):

@@ -7,15 +7,21 @@ tokens; training makes part of them known and asks for the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
 from causal_mlr_jax.core.side_inputs import need
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Criterion,
+  Features,
+  Losses,
+  Output,
+  Side,
+)
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
   CORRECTED,
@@ -26,7 +32,7 @@ from causal_mlr_jax.nn.tokens import map_tokens
 from causal_mlr_jax.nn.transformer import LAYER_NORM_EPS, EncoderLayer
 
 NEEDS: tuple[str, ...] = ("label_state",)
-scores = single_logits.scores
+scores = losses.scores
 
 
 class Head(nn.Module):
@@ -134,11 +140,8 @@ class Head(nn.Module):
 
 
 def loss(
-  output: Output,
-  batch: Batch,
-  side: Side,
-  criterion: Callable[[Array, Array], Array],
-) -> tuple[Array, dict[str, Array]]:
+  output: Output, batch: Batch, side: Side, criterion: Criterion
+) -> Losses:
   """Returns the loss of the labels that are not known, and it by name.
 
   It is their sum over the size [B, N] of the batch, known labels counting as

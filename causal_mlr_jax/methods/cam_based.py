@@ -8,20 +8,26 @@ the maps, follows its re-implementation for the ML Reproducibility Challenge.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.side_inputs import need
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
-from causal_mlr_jax.nn.heads import pooled_classifier, single_logits
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Criterion,
+  Features,
+  Losses,
+  Output,
+  Side,
+)
+from causal_mlr_jax.nn.heads import losses, pooled_classifier
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "reference")
-scores = single_logits.scores
+scores = losses.scores
 first_stage = pooled_classifier.first_stage
 
 
@@ -56,11 +62,8 @@ class Head(nn.Module):
 
 
 def loss(
-  output: Output,
-  batch: Batch,
-  side: Side,
-  criterion: Callable[[Array, Array], Array],
-) -> tuple[Array, dict[str, Array]]:
+  output: Output, batch: Batch, side: Side, criterion: Criterion
+) -> Losses:
   """Returns the criterion's mean plus both weighted terms, and the parts.
 
   Args:

@@ -19,31 +19,31 @@ whatever the form: under `linear` this is all that confounders do. See
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name, unknown_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
   Batch,
   Confounders,
+  Criterion,
   Features,
+  Losses,
   Output,
   Side,
 )
 from causal_mlr_jax.nn.causal import confounder_expectation as expectation_lib
 from causal_mlr_jax.nn.causal.causal_head import CausalHead
 from causal_mlr_jax.nn.causal.context_offset import ContextOffset
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
-scores = single_logits.scores
+scores = losses.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("offset", "prior", "posterior")
 QUERIES = ("shared", "own")
@@ -107,9 +107,9 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them.
     """
-    _check("method.queries", self.queries, QUERIES)
-    _check("method.adjustment", self.adjustment, ADJUSTMENTS)
-    _check("method.fusion", self.fusion, FUSIONS)
+    check_name("method.queries", self.queries, QUERIES)
+    check_name("method.adjustment", self.adjustment, ADJUSTMENTS)
+    check_name("method.fusion", self.fusion, FUSIONS)
     expectation_lib.resolve(self.intervention, self.expectation)
     super().__post_init__()
 
@@ -238,35 +238,21 @@ def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
 
 
 def loss(
-  output: Output,
-  batch: Batch,
-  side: Side,
-  criterion: Callable[[Array, Array], Array],
-) -> tuple[Array, dict[str, Array]]:
-  """Returns the weighted sum of the losses, and its parts by name.
+  output: Output, batch: Batch, side: Side, criterion: Criterion
+) -> Losses:
+  """Returns the weighted sum of both heads' losses, see `nn/heads/losses.py`.
 
-  Args:
-    output: of the head.
-    batch: with `labels` [B, N].
-    side: not used.
-    criterion: loss of each example and label, from logits and labels [B, N].
+  The loss of the context's own logits is added where there are any.
   """
   del side
-  aux, labels = output.aux, batch["labels"]
-  parts = {
-    "decoupled": criterion(aux["logits_decoupled"], labels).mean(),
-    "causal": criterion(aux["logits_causal"], labels).mean(),
+  # The context's loss reaches its own weights alone: its size does not matter.
+  names = ("decoupled", "causal", "context")
+  logits = {
+    name: output.aux[f"logits_{name}"]
+    for name in names
+    if f"logits_{name}" in output.aux
   }
-  decoupled_weight, causal_weight = aux["loss_weights"]
-  total = decoupled_weight * parts["decoupled"]
-  total = total + causal_weight * parts["causal"]
-  if "logits_context" in aux:
-    parts["context"] = criterion(aux["logits_context"], labels).mean()
-    # It reaches the context's own weights alone, so its size does not matter.
-    total = total + parts["context"]
-  return total, parts
-
-
-def _check(kind: str, name: str, choices: tuple[str, ...]) -> None:
-  if name not in choices:
-    raise unknown_name(kind, name, choices)
+  weights: dict[str, float] = dict(
+    zip(names, output.aux["loss_weights"], strict=False)
+  )
+  return losses.summed_loss(logits, batch, criterion, weights)

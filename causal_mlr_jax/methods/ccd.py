@@ -20,16 +20,16 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.normalised_classifier import NormalisedClassifier
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("label_prototypes",)
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 FUSES = ("selector", "mlp", "concat", "none")
 
 
@@ -74,8 +74,7 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown fusion or stage.
     """
-    if self.fuse not in FUSES:
-      raise unknown_name("method.fuse", self.fuse, FUSES)
+    check_name("method.fuse", self.fuse, FUSES)
     if self.stage not in (1, 2):
       raise UserError(f"method.stage = {self.stage!r}: expected 1 or 2.")
     super().__post_init__()

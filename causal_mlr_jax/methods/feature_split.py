@@ -9,24 +9,24 @@ for the ML Reproducibility Challenge.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
   Array,
   Batch,
   Cooccurrence,
+  Criterion,
   Features,
+  Losses,
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import pooled_classifier, single_logits
+from causal_mlr_jax.nn.heads import losses, pooled_classifier
 from causal_mlr_jax.nn.heads.published_variant import (
   CORRECTED,
   PUBLISHED,
@@ -36,7 +36,7 @@ from causal_mlr_jax.nn.running_mean import RunningMean
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")
-scores = single_logits.scores
+scores = losses.scores
 first_stage = pooled_classifier.first_stage
 SPLITS = ("half", "random")
 
@@ -80,8 +80,7 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them, or no batch in the window.
     """
-    if self.split not in SPLITS:
-      raise unknown_name("method.split", self.split, SPLITS)
+    check_name("method.split", self.split, SPLITS)
     check_variant(self.variant)
     if self.window < 1:
       raise UserError(
@@ -162,19 +161,9 @@ class Head(nn.Module):
 
 
 def loss(
-  output: Output,
-  batch: Batch,
-  side: Side,
-  criterion: Callable[[Array, Array], Array],
-) -> tuple[Array, dict[str, Array]]:
-  """Returns the weighted mean of the criterion, and its parts by name.
-
-  Args:
-    output: of the head.
-    batch: with `labels` [B, N].
-    side: not used.
-    criterion: loss of each example and label, from logits and labels [B, N].
-  """
+  output: Output, batch: Batch, side: Side, criterion: Criterion
+) -> Losses:
+  """Returns the mean of the criterion, weighted by example and label."""
   del side
   each_BN = criterion(output.aux["logits_train"], batch["labels"])
   value = (output.aux["entry_weight"] * each_BN).mean()

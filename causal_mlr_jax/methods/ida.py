@@ -15,10 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.types import Array, Features, Output, Side
 from causal_mlr_jax.nn.attention import MultiHeadAttention
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.heads.normalised_classifier import block_size, over_norm
@@ -30,7 +30,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 HEAD_NORMS = ("own", "last")
 
 
@@ -74,8 +74,7 @@ class Head(nn.Module):
     Raises:
       UserError: an unknown name among them.
     """
-    if self.head_norm not in HEAD_NORMS:
-      raise unknown_name("method.head_norm", self.head_norm, HEAD_NORMS)
+    check_name("method.head_norm", self.head_norm, HEAD_NORMS)
     check_variant(self.variant)
     super().__post_init__()
 

@@ -19,7 +19,7 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dynamic_graph import leaky_relu
 from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
@@ -30,7 +30,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 
 
 class GraphConvolution(nn.Module):

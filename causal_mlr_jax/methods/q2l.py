@@ -11,12 +11,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):

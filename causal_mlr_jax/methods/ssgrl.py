@@ -15,7 +15,7 @@ from jax import lax
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
@@ -25,7 +25,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 )
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
-loss, scores = single_logits.loss, single_logits.scores
+loss, scores = losses.loss, losses.scores
 
 
 class Head(nn.Module):

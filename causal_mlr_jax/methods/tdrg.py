@@ -11,7 +11,7 @@ positions and does not pass them on, and neither variant has any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import flax.linen as nn
@@ -19,9 +19,17 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Criterion,
+  Features,
+  Losses,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.conv import Conv
-from causal_mlr_jax.nn.heads import single_logits
+from causal_mlr_jax.nn.heads import losses
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
@@ -39,7 +47,7 @@ from causal_mlr_jax.nn.resize import resize_aligned
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
-scores = single_logits.scores
+scores = losses.scores
 # Share of each branch in the score.
 TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3
 TOP_SHARE = 0.05  # of the positions that the third classifier averages
@@ -242,19 +250,9 @@ def flattened(map_BHWC: Array) -> Array:
 
 
 def loss(
-  output: Output,
-  batch: Batch,
-  side: Side,
-  criterion: Callable[[Array, Array], Array],
-) -> tuple[Array, dict[str, Array]]:
-  """Returns the sum of four losses, of the score and of each classifier.
-
-  Args:
-    output: of the head.
-    batch: with `labels` [B, N].
-    side: not used.
-    criterion: loss of each example and label, from logits and labels [B, N].
-  """
+  output: Output, batch: Batch, side: Side, criterion: Criterion
+) -> Losses:
+  """Returns the sum of four losses, of the score and of each classifier."""
   del side
   logits = {
     "score": output.logits,
@@ -262,8 +260,4 @@ def loss(
     "gcn": output.aux["logits_graph"],
     "sac": output.aux["logits_semantic"],
   }
-  parts = {
-    name: criterion(x_BN, batch["labels"]).mean()
-    for name, x_BN in logits.items()
-  }
-  return sum(parts.values(), jnp.float32(0)), parts
+  return losses.summed_loss(logits, batch, criterion)

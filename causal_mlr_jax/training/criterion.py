@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 
 import ml_collections
 
 from causal_mlr_jax.core import lookup
-from causal_mlr_jax.core.types import Array
+from causal_mlr_jax.core.types import Criterion
 
 LOSSES = "causal_mlr_jax.losses"
 REDUCTIONS = ("mean", "batch_sum", "sum")
@@ -16,7 +15,7 @@ REDUCTIONS = ("mean", "batch_sum", "sum")
 
 def make_criterion(
   section: ml_collections.ConfigDict, batch_size: int, num_labels: int
-) -> Callable[[Array, Array], Array]:
+) -> Criterion:
   """Returns the loss of each example and label, from logits and labels.
 
   Its mean over a batch is what the configuration asks for: the mean, the sum

@@ -13,7 +13,15 @@ import optax
 from clu import metrics
 
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.core.types import AnyArray, Array, Batch, Method, Side, Tree
+from causal_mlr_jax.core.types import (
+  AnyArray,
+  Array,
+  Batch,
+  Criterion,
+  Method,
+  Side,
+  Tree,
+)
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.model import Model
 
@@ -72,7 +80,7 @@ def side_of(side: Side, batch: Mapping[str, AnyArray]) -> dict[str, Any]:
 def make_train_step(
   model: Model,
   method: Method,
-  criterion: Callable[[Array, Array], Array],
+  criterion: Criterion,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
   seed: int,

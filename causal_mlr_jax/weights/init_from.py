@@ -35,10 +35,7 @@ def check_names(config: ml_collections.ConfigDict) -> None:
   Raises:
     UserError: it is unknown.
   """
-  if config.init_label_order not in ORDERS:
-    raise lookup.unknown_name(
-      "init_label_order", config.init_label_order, ORDERS
-    )
+  lookup.check_name("init_label_order", config.init_label_order, ORDERS)
 
 
 def check(

@@ -84,8 +84,8 @@ def digests(data):
 # of writing the next one.
 SCRIPT = """
 import os, pathlib, signal, sys
-from causal_mlr_jax.data import dataset, shards
-from causal_mlr_jax.data import image_builder
+from causal_mlr_jax.data import dataset
+from causal_mlr_jax.data.convert import image_builder, shards
 from tests.data import plain
 
 shards.IMAGES_A_SHARD = 4
@@ -103,9 +103,9 @@ def then_end(function, after):
 
 if how:
   owner, name = {
-    "records": (shards.tfds_format, "write_records"),
-    "note": (shards.files, "write_json"),
-    "metadata": (shards.tfds_format, "write_metadata"),
+    "records": (shards.tfds_files, "write_records"),
+    "note": (shards.atomic_files, "write_json"),
+    "metadata": (shards.tfds_files, "write_metadata"),
     "move": (pathlib.Path, "rename"),
     "remove": (image_builder.shutil, "rmtree"),
   }[how[0]]

@@ -245,8 +245,7 @@ def _pairs(
   for text in given:
     pair = tuple(part.strip() for part in text.split("<-"))
     for label in pair:
-      if label not in labels:
-        raise lookup.unknown_name("label in biased_pairs", label, labels)
+      lookup.check_name("label in biased_pairs", label, labels)
     if len(pair) != 2 or pair[0] == pair[1] or pair in pairs:
       raise UserError(
         f"data.options.biased_pairs has {text!r}: expected 'LABEL<-CONTEXT' of "

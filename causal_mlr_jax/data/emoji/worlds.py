@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name, unknown_name
 from causal_mlr_jax.data.emoji import structural_causal_model
 
 TRAIN, SHIFTED = "train", "shifted"
@@ -86,8 +86,7 @@ class Worlds:
 
   def event(self, label: str) -> dict[str, int]:
     """Returns "this label is present" as values of the causal model."""
-    if label not in self.labels:
-      raise unknown_name("label", label, self.labels)
+    check_name("label", label, self.labels)
     if label in self.scenes:
       return {structural_causal_model.SCENE: self.scenes.index(label)}
     return {label: 1}
@@ -160,8 +159,7 @@ class Worlds:
     whole = self._whole(split)
     one = Sample(*(x[index : index + 1].copy() for x in whole))
     for name in without:
-      if name not in self.objects:
-        raise unknown_name("object", name, self.objects)
+      check_name("object", name, self.objects)
       one.objects[:, list(self.objects).index(name)] = 0
     if scene:
       one.scenes[:] = self.scenes.index(scene)

@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn.attention import attend
 
@@ -90,10 +90,8 @@ def resolve(form: str, expectation: str) -> str:
   Raises:
     UserError: an unknown name, or a closed form where there is none.
   """
-  if form not in FORMS:
-    raise unknown_name("method.intervention", form, FORMS)
-  if expectation not in EXPECTATIONS:
-    raise unknown_name("method.expectation", expectation, EXPECTATIONS)
+  check_name("method.intervention", form, FORMS)
+  check_name("method.expectation", expectation, EXPECTATIONS)
   if expectation == "auto":
     return "closed_form" if form in CLOSED_FORM else "scan"
   if expectation == "closed_form" and form not in CLOSED_FORM:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from causal_mlr_jax.core.lookup import unknown_name
+from causal_mlr_jax.core.lookup import check_name
 
 CORRECTED, PUBLISHED = "corrected", "published"
 
@@ -16,5 +16,4 @@ def check_variant(variant: str) -> None:
   Raises:
     UserError: it is another.
   """
-  if variant not in (CORRECTED, PUBLISHED):
-    raise unknown_name("method.variant", variant, (CORRECTED, PUBLISHED))
+  check_name("method.variant", variant, (CORRECTED, PUBLISHED))

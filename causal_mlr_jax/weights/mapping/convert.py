@@ -48,8 +48,7 @@ def convert(
       are listed.
   """
   choices = lookup.names(TABLES)
-  if backbone_name not in choices:
-    raise lookup.unknown_name("backbone of weights", backbone_name, choices)
+  lookup.check_name("backbone of weights", backbone_name, choices)
   table = lookup.module(TABLES, backbone_name)
   rename = dict(rename or {})
   own = {}

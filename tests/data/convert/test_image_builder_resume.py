@@ -99,7 +99,7 @@ def test_a_source_that_changed_is_converted_anew(
 
   builder = make(files, tmp_path / "data")
   with monkeypatch.context() as patch:
-    patch.setattr(shards.tfds_format, "write_labels", stop)
+    patch.setattr(shards.tfds_files, "write_labels", stop)
     with pytest.raises(KeyboardInterrupt):
       dataset_lib.prepare(builder)
   first = files / "train" / "01_b.jpg"
