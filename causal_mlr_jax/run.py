@@ -7,13 +7,14 @@ of the stages in `stages/` and of the studies in `studies/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import NamedTuple
 
 import ml_collections
 
 from causal_mlr_jax.core import lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.modes import MODES
 from causal_mlr_jax.stages import (
@@ -135,7 +136,7 @@ def _model(
 
 def _check_training(
   config: ml_collections.ConfigDict,
-  method: ModuleType,
+  method: Method,
   folder: Workdir,
   only_warn: bool = False,
 ) -> None:
@@ -147,13 +148,13 @@ def _check_training(
 
 
 def _check_prepare(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   _check_training(config, method, folder, only_warn=True)
 
 
 def _check_audit(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   del method  # the audit has one of its own
   plain = (audit.config_of(config), folder.part(audit.FOLDER))
@@ -161,7 +162,7 @@ def _check_audit(
 
 
 def _check_confounders(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   del folder
   if "confounders" not in method.NEEDS:
@@ -173,7 +174,7 @@ def _check_confounders(
 
 
 def _check_import(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   if not config.init_from:
     raise UserError(
@@ -188,7 +189,7 @@ def _check_import(
 
 
 def _check_trained(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   del method
   folder.need_checkpoint()
@@ -196,7 +197,7 @@ def _check_trained(
 
 
 def _check_effects(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   folder.need_checkpoint()
   effects.split_of(config)
@@ -211,7 +212,7 @@ class Action(NamedTuple):
     do: all the rest.
   """
 
-  check: Callable[[ml_collections.ConfigDict, ModuleType, Workdir], None]
+  check: Callable[[ml_collections.ConfigDict, Method, Workdir], None]
   do: Callable[[Experiment], None]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import ml_collections
 
 from causal_mlr_jax.core import lookup
 
@@ -23,7 +24,9 @@ def find(name: str) -> ModuleType:
 
 
 def make(
-  section: Mapping[str, Any], axis_name: str | None, dtype: jnp.dtype
+  section: ml_collections.ConfigDict | Mapping[str, Any],
+  axis_name: str | None,
+  dtype: jnp.dtype,
 ) -> nn.Module:
   """Builds a backbone from its section of the configuration.
 

@@ -160,7 +160,7 @@ class Backbone(nn.Module):
     position = self.param("position", nn.initializers.normal(1.0), x.shape[1:])
     return x + position.astype(self.dtype)[None]
 
-  def _layout(self) -> tuple[int, int, int, int]:
+  def _layout(self) -> tuple[int, ...]:
     """Returns the width, the numbers of layers and heads, and hidden width."""
     if self.size not in SIZES:
       raise unknown_name("BEiT-3 size", self.size, SIZES)

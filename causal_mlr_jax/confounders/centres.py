@@ -164,7 +164,9 @@ def _moments(positions: Positions) -> tuple[np.ndarray, np.ndarray]:
   rows = positions.features[: max(own, 1)]
   rows = rows.reshape(-1, rows.shape[-1])
   each = np.stack([rows.mean(0), rows.std(0)])[None]
-  means, deviations = np.moveaxis(np.float64(parallel.to_host(each)), 1, 0)
+  means, deviations = np.moveaxis(
+    parallel.to_host(each).astype(np.float64), 1, 0
+  )
   weights = parallel.to_host(np.asarray([own]))
   mean = np.average(means, 0, weights)
   variance = np.average(deviations**2 + (means - mean[None]) ** 2, 0, weights)

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import SHARDED
-from causal_mlr_jax.core.types import Array
+from causal_mlr_jax.core.types import AnyArray, Array
 
 # Numbers (not bytes) in the rows and distances of a chunk: on a CPU they about
 # fill its cache, elsewhere they give enough work to hide kernel launches.
@@ -25,8 +25,8 @@ def default_chunk_rows(mesh: Mesh, channels: int, clusters: int) -> int:
 
 
 def place(
-  features: np.ndarray | Array,
-  weights: np.ndarray | Array | None,
+  features: AnyArray,
+  weights: AnyArray | None,
   mesh: Mesh,
 ) -> tuple[Array, Array]:
   """Returns rows [M, C] and weights [M], sharded; padding has weight 0.
@@ -42,12 +42,11 @@ def place(
       rows of a global array.
   """
   shape = np.shape(features)
-  if len(shape) != 2 or (
-    weights is not None and np.shape(weights) != shape[:1]
-  ):
+  given = () if weights is None else np.shape(weights)
+  if len(shape) != 2 or (weights is not None and given != shape[:1]):
     raise UserError(
       f"K-means takes features [rows, channels] and one weight per row; got "
-      f"features {shape}, weights {np.shape(weights)}."
+      f"features {shape}, weights {given}."
     )
   if isinstance(features, jax.Array) and shape[0] % mesh.devices.size:
     raise UserError(
@@ -65,7 +64,7 @@ def place(
   return _spread(features, mesh), _spread(weights, mesh)
 
 
-def _spread(rows: np.ndarray | Array, mesh: Mesh) -> Array:
+def _spread(rows: AnyArray, mesh: Mesh) -> Array:
   """Splits host rows over this process's devices, one piece for each.
 
   Only the pieces that need padding are copied on the host, because the rows may

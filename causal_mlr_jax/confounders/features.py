@@ -8,7 +8,7 @@ process keeps the results for its own block of the images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,7 @@ from causal_mlr_jax.confounders.feature_rows import default_chunk_rows
 from causal_mlr_jax.confounders.kmeans_passes import nearest_centre
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.types import Array, Batch, Tree
+from causal_mlr_jax.core.types import Array, Batch, Features, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
 # Function on one device from (map [B, P, C], batch, *arrays) to [B, ...].
@@ -112,6 +112,7 @@ def extract(
   """
 
   def draw(map_PC: Array, index: Array) -> Array:
+    assert count is not None  # of those that `reduce` draws from
     key = jax.random.fold_in(jax.random.key(seed), index)
     chosen = jax.random.choice(key, len(map_PC), (count,), replace=False)
     return map_PC[chosen]
@@ -172,13 +173,13 @@ def _of_each(
 ) -> Positions:
   """Collects the results of `reduce(map, batch, *arrays)` for all examples."""
   function = _mapped(network, reduce, len(arrays), mesh)
-  variables, *arrays = parallel.replicate((network.variables, *arrays), mesh)
+  variables, *placed = parallel.replicate((network.variables, *arrays), mesh)
   kept: Positions | None = None
   done = 0
   with progress.bar(stage, size) as bar:
     for host_batch in batches:
       batch = parallel.shard(dict(host_batch), mesh)
-      found = parallel.own_part(function(variables, batch, *arrays), mesh)
+      found = parallel.own_part(function(variables, batch, *placed), mesh)
       if kept is None:
         kept = _empty(size, found, host_batch["labels"])
       # Examples are in order, and padding comes last.
@@ -188,6 +189,7 @@ def _of_each(
       kept.mask[done : done + own] = 1
       done += own
       bar.advance(int(parallel.to_host(batch["mask"]).sum()))
+  assert kept is not None  # every process has a batch
   return kept
 
 
@@ -211,8 +213,8 @@ def _mapped(
   def per_device(variables: Tree, batch: Batch, *arrays: Array) -> Array:
     image = normalise(batch["image"], network.mean, network.std)
     image = jax.image.resize(image, (len(image), size, size, 3), "bilinear")
-    maps = network.backbone.apply(variables, image, train=False).maps
-    map_BHWC = maps[network.layer].astype(jnp.float32)
+    found = network.backbone.apply(variables, image, train=False)
+    map_BHWC = cast(Features, found).maps[network.layer].astype(jnp.float32)
     batch_size, _, _, channels = map_BHWC.shape
     map_BPC = map_BHWC.reshape(batch_size, -1, channels)
     return reduce(map_BPC, batch, *arrays)

@@ -22,7 +22,7 @@ from causal_mlr_jax.confounders.feature_rows import default_chunk_rows, place
 from causal_mlr_jax.confounders.kmeans_passes import Passes, compiled
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import make_mesh, replicate
-from causal_mlr_jax.core.types import Array
+from causal_mlr_jax.core.types import AnyArray, Array
 
 # Relative to the squared norms that are subtracted: two rows with a smaller
 # squared distance are equal in float32, so an empty cluster cannot move there.
@@ -50,12 +50,12 @@ class KMeansResult(NamedTuple):
 
 
 def kmeans(
-  features: np.ndarray | Array,
+  features: AnyArray,
   mesh: Mesh,
   num_clusters: int,
   key: Array,
   *,
-  weights: np.ndarray | Array | None = None,
+  weights: AnyArray | None = None,
   max_iterations: int = 100,
   tolerance: float = 1e-4,
   init_centres_KC: np.ndarray | None = None,
@@ -88,24 +88,24 @@ def kmeans(
   _check(passes, rows_MC, weights_M, num_clusters)
   placed = passes, rows_MC, weights_M
   if init_centres_KC is None:
-    centres_KC = _seeded(*placed, num_clusters, key)
+    centres_KC = _seeded(*placed, num_clusters, key, mesh)
   else:
     shape = num_clusters, rows_MC.shape[1]
     centres_KC = replicate(_checked_centres(init_centres_KC, shape), mesh)
   result = _lloyd(*placed, centres_KC, max_iterations, tolerance, on_iteration)
   if init_centres_KC is not None and not result.counts_K.all():
     # Clusters stayed empty: this raises if there are too few distinct rows.
-    _seeded(*placed, num_clusters, key)
+    _seeded(*placed, num_clusters, key, mesh)
   return result
 
 
 def assign(
-  features: np.ndarray | Array,
-  centres_KC: np.ndarray | Array,
+  features: AnyArray,
+  centres_KC: AnyArray,
   mesh: Mesh | None = None,
   *,
   chunk_rows: int | None = None,
-) -> np.ndarray | Array:
+) -> AnyArray:
   """Returns the index of each row's nearest centre, int32 [M].
 
   Among centres at equal distance the first one is chosen.
@@ -123,8 +123,8 @@ def assign(
   on_host = not isinstance(features, jax.Array)
   if mesh is None:
     sharding = None if on_host else features.sharding
-    known = isinstance(sharding, NamedSharding)
-    mesh = sharding.mesh if known else make_mesh()
+    known = sharding.mesh if isinstance(sharding, NamedSharding) else None
+    mesh = known if isinstance(known, Mesh) else make_mesh()
   rows_MC, _ = place(features, None, mesh)
   centres_KC = _checked_centres(centres_KC, (len(centres_KC), rows_MC.shape[1]))
   passes = _compiled(mesh, chunk_rows, *centres_KC.shape[::-1])
@@ -151,6 +151,7 @@ def _seeded(
   weights_M: Array,
   num_clusters: int,
   key: Array,
+  mesh: Mesh,
 ) -> Array:
   """Returns the initial centres [K, C] of k-means++.
 
@@ -161,7 +162,7 @@ def _seeded(
   # Raw bits, so that keys of every implementation lead to the same draws.
   bits = np.asarray(jax.random.bits(key, (2,), jnp.uint32))
   centres_KC, distinct = passes.seed(
-    rows_MC, weights_M, *replicate((zeros_KC, bits), rows_MC.sharding.mesh)
+    rows_MC, weights_M, *replicate((zeros_KC, bits), mesh)
   )
   if int(distinct) < num_clusters:
     raise _too_few(num_clusters, int(distinct), "different feature rows")
@@ -271,7 +272,7 @@ def _check(
 
 
 def _checked_centres(
-  centres_KC: np.ndarray | Array, expected: tuple[int, int]
+  centres_KC: AnyArray, expected: tuple[int, int]
 ) -> np.ndarray:
   centres_KC = np.asarray(jax.device_get(centres_KC), np.float32)
   if centres_KC.shape != expected or not np.isfinite(centres_KC).all():

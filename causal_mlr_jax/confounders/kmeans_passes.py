@@ -257,8 +257,8 @@ def _own_centre(
   near_KC = centres_KC - centres_KC.mean(0)[None]
 
   def visit(
-    carry: tuple[Array, Array], start: Array, chunk_MC: Array, fresh_M: Array
-  ) -> tuple[Array, Array]:
+    carry: tuple[Array, ...], start: Array, chunk_MC: Array, fresh_M: Array
+  ) -> tuple[Array, ...]:
     del fresh_M  # Rows seen twice get the same result twice.
     index_M = _nearest(chunk_MC - centres_KC.mean(0)[None], near_KC)
     found = index_M, _square_sum(chunk_MC - centres_KC[index_M])

@@ -67,7 +67,7 @@ def read_json(path: pathlib.Path) -> Any:
 def write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
   """Writes named arrays to an uncompressed npz file."""
   with replacing(path) as file:
-    np.savez(file, **arrays)
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ FLAG_ERRORS = (
 )
 
 
-def unknown_key(error: AttributeError | KeyError) -> str:
+def unknown_key(error: BaseException) -> str:
   """Returns the message for a key that the configuration does not have."""
   while isinstance(error.args[0], BaseException):  # the error wraps another
     error = error.args[0]

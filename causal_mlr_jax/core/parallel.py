@@ -51,7 +51,10 @@ def initialize() -> None:
   )
 
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(
+  # JAX gives the class as a variable.
+  devices: list[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
+) -> Mesh:
   """Returns a one-axis mesh over `devices`, by default all devices."""
   devices = jax.devices() if devices is None else devices
   return jax.make_mesh(

@@ -22,7 +22,8 @@ class Bar:
     self._began = self._said = self._created = time.monotonic()
     self._first = done
     self._values: dict[str, Any] = {}
-    self._bar = self._task = None
+    self._bar: progress.Progress | None = None
+    self._task: progress.TaskID | None = None
     if sys.stderr.isatty():
       self._bar = progress.Progress(
         progress.TextColumn("{task.description}"),
@@ -52,7 +53,7 @@ class Bar:
       self._start, self._began = units + self._done, time.monotonic()
     self._done += units
     self._values |= values
-    if self._bar is not None:
+    if self._bar is not None and self._task is not None:
       note = f"{self._rate():.0f} {self._unit}/s  {self._note()}"
       self._bar.update(self._task, completed=self._done, note=note)
     elif time.monotonic() - self._said > LINE_EVERY_SECONDS:

@@ -10,11 +10,14 @@ Dimension key, used in names (`logits_BN`), comments and einsums:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Array = jax.Array
+# On the devices, or still on the host.
+AnyArray = jax.Array | np.ndarray
 # Nested mapping of arrays: parameters, statistics, gradients.
 Tree = Any
 # Arrays by name. Every batch has `image` uint8 [B, H, W, 3], `labels` float32
@@ -62,8 +65,8 @@ class Confounders(NamedTuple):
     prior_K: P(c); non-negative, sums to 1.
   """
 
-  centres_KC: Array
-  prior_K: Array
+  centres_KC: AnyArray
+  prior_K: AnyArray
 
 
 class Cooccurrence(NamedTuple):
@@ -74,10 +77,54 @@ class Cooccurrence(NamedTuple):
     nums_N: Number of images with each label, float32.
   """
 
-  counts_NN: Array
-  nums_N: Array
+  counts_NN: AnyArray
+  nums_N: AnyArray
 
   def conditional(self) -> Array:
     """Returns P(column | row) [N, N]; the row of an absent label is 0."""
     nums_N1 = self.nums_N[:, None]
-    return self.counts_NN / jax.numpy.maximum(nums_N1, 1)
+    return jax.numpy.divide(self.counts_NN, jax.numpy.maximum(nums_N1, 1))
+
+
+class Method(Protocol):
+  """A module of `methods`.
+
+  Some also have `NEEDS_IN_TRAINING`, side inputs of training alone, or
+  `first_stage`, see `TwoStageMethod`.
+
+  Attributes:
+    NEEDS: Side inputs, by name.
+    Head: Class of its Flax module, from `Features` to `Output`.
+  """
+
+  NEEDS: tuple[str, ...]
+  Head: Callable[..., Any]
+
+  def loss(
+    self, output: Output, batch: Batch, side: Side, criterion: Criterion
+  ) -> Losses:
+    """Returns the loss of a batch, and its parts by name.
+
+    Args:
+      output: Output of the head.
+      batch: Batch with `labels` [B, N].
+      side: Side inputs, with `NEEDS`.
+      criterion: Loss of each example and label.
+    """
+    ...
+
+  def scores(self, output: Output) -> Array:
+    """Returns the scores [B, N], from 0 to 1."""
+    ...
+
+
+class TwoStageMethod(Method, Protocol):
+  """A method that starts from a trained network."""
+
+  def first_stage(self, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns the method that is trained first, and its head's fields.
+
+    Args:
+      fields: Fields of the head of the method itself.
+    """
+    ...

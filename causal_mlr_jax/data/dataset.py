@@ -258,7 +258,8 @@ def open_prepared(builder: Any) -> Dataset:
     )
   raw = {"image": tfds.decode.SkipDecoding()}
   try:
-    found = tfds.builder_from_directory(folder)
+    # TFDS decorates `as_data_source` without its type.
+    found: Any = tfds.builder_from_directory(folder)
     metadata = dict(found.info.metadata)
     sources = {
       split: Records(found.as_data_source(split, decoders=raw), split, folder)
@@ -270,7 +271,7 @@ def open_prepared(builder: Any) -> Dataset:
       "run again to prepare it anew."
     ) from error
   for records in sources.values():
-    records[0], records[len(records) - 1]  # fail now rather than later
+    _ = records[0], records[len(records) - 1]  # fail now rather than later
   labels = tuple(metadata["labels"])
   index = {label: i for i, label in enumerate(labels)}
   pairs = tuple((index[b], index[c]) for b, c in metadata["biased_pairs"])

@@ -23,6 +23,8 @@ from causal_mlr_jax.data.preprocess import op_string as preprocess_lib
 # Computes a further entry of an example from its index in the split, its labels
 # [N] and its random generator.
 ExampleInput = Callable[[int, np.ndarray, np.random.Generator], np.ndarray]
+# One example, before examples are stacked: arrays, and numbers of NumPy.
+Example = dict[str, np.ndarray | np.number]
 
 
 def train_batches(
@@ -59,7 +61,7 @@ def train_batches(
     )
   processes, process = jax.process_count(), jax.process_index()
 
-  def load(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+  def load(index: int, rng: np.random.Generator) -> Example:
     return _example(source[index], index, op, rng, example_inputs)
 
   size = batch_size // processes
@@ -140,13 +142,13 @@ def _evaluation_example(
   split: str,
   preprocess: str,
   example_inputs: Mapping[str, ExampleInput] | None,
-) -> Callable[[int], dict[str, np.ndarray]]:
+) -> Callable[[int], Example]:
   """Returns a function from an index to its example; the last one pads."""
   source = dataset.source(split)
   op = preprocess_lib.parse(preprocess)
   size = len(source)
 
-  def load(place: int) -> dict[str, np.ndarray]:
+  def load(place: int) -> Example:
     index = min(place, size - 1)
     rng = np.random.default_rng(index)
     example = _example(source[index], index, op, rng, example_inputs)
@@ -168,7 +170,7 @@ def _example(
   op: preprocess_lib.Op,
   rng: np.random.Generator,
   example_inputs: Mapping[str, ExampleInput] | None,
-) -> dict[str, np.ndarray]:
+) -> Example:
   try:
     image = op(record["image"], rng)
   except UserError as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from causal_mlr_jax.core.errors import UserError
 
@@ -66,7 +67,7 @@ def check_scores(
   return scores_BN, (labels_BN == 1) & valid_BN, valid_BN
 
 
-def _names(chosen_N: np.ndarray, label_names: Sequence[str] | None) -> str:
+def _names(chosen_N: ArrayLike, label_names: Sequence[str] | None) -> str:
   """Returns the number of chosen labels and the names of up to ten."""
   index = np.flatnonzero(chosen_N)
   shown = [str(label_names[n] if label_names else n) for n in index[:10]]

@@ -223,7 +223,9 @@ def _result(
   return PairResult(
     exclusive,
     cooccur,
-    *(group.sum(0) for group in split),
+    split.exclusive.sum(0),
+    split.cooccur.sum(0),
+    split.other.sum(0),
     exclusive_mean,
     cooccur_mean,
     skipped_exclusive,

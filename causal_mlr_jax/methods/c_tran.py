@@ -97,23 +97,23 @@ class Head(nn.Module):
     label_BND = self._label_tokens(len(image_BPD), side).astype(self.dtype)
     norm = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")
     x = norm(jnp.concatenate([image_BPD, label_BND], axis=1))
-    aux, weights = {}, None
+    aux: dict[str, Array] = {}
     for i in range(self.num_layers):
-      x, weights = EncoderLayer(
+      x, aux[f"encoder_{i}"] = EncoderLayer(
         self.num_heads,
         self.hidden,
         self.dropout,
         dtype=self.dtype,
         name=f"encoder_{i}",
       )(x, None, train=train)
-      aux[f"encoder_{i}"] = weights
     label_features_BND = x[:, positions:]
     logits_BN = LabelLinear(self.num_labels, name="classifier")(
       label_features_BND
     )
+    last = aux[f"encoder_{self.num_layers - 1}"]
     aux |= {
       "label_features": label_features_BND,
-      "attention": weights[:, positions:, :positions],
+      "attention": last[:, positions:, :positions],
     }
     return Output(logits_BN, aux)
 

@@ -79,12 +79,12 @@ def loss(
   """
   overlap, distance = terms(output, batch, side)
   overlap_weight, reference_weight = output.aux["loss_weights"]
-  parts = {
+  parts: dict[str, Array] = {
     "logits": criterion(output.logits, batch["labels"]).mean(),
     "overlap": overlap_weight * overlap,
     "reference": reference_weight * distance,
   }
-  return sum(parts.values()), parts
+  return sum(parts.values(), jnp.float32(0)), parts
 
 
 def terms(output: Output, batch: Batch, side: Side) -> tuple[Array, Array]:

@@ -133,8 +133,9 @@ class Head(nn.Module):
       name="decoder",
     )(features.maps["final"], query_ND, train=train)
     decoupled_BN = LabelLinear(self.num_labels, name="classifier")(x_BND)
-    own = self.queries == "own"
-    causal_query_ND = self.param("causal_query", normal, shape) if own else None
+    causal_query_ND = query_ND
+    if self.queries == "own":
+      causal_query_ND = self.param("causal_query", normal, shape)
     confounders: Confounders = need(side, "confounders")
     causal = CausalHead(
       self.num_heads,
@@ -145,7 +146,7 @@ class Head(nn.Module):
     )
     inputs = (
       nn.Dropout(self.dropout, deterministic=not train)(x_BND),
-      causal_query_ND if own else query_ND,
+      causal_query_ND,
       self._projected(confounders),
       self._weights(confounders, side, train),
     )
@@ -194,10 +195,10 @@ class Head(nn.Module):
     self, confounders: Confounders, side: Side, train: bool
   ) -> tuple[Array, Array]:
     """Returns the offset of the causal logits, and the context's logits."""
-    prior_1K = confounders.prior_K[None]
-    share_BK = need(side, "context_share") if train else prior_1K
+    prior_K = jnp.asarray(confounders.prior_K)
+    share_BK = need(side, "context_share") if train else prior_K[None]
     offset = ContextOffset(self.num_labels, name="context")
-    offset_BN, context_BN = offset(share_BK, confounders.prior_K)
+    offset_BN, context_BN = offset(share_BK, prior_K)
     return jax.lax.stop_gradient(offset_BN), context_BN
 
   def _weights(
@@ -205,7 +206,7 @@ class Head(nn.Module):
   ) -> Array:
     if self.adjustment == "posterior" and train:
       return need(side, "context_share")
-    return confounders.prior_K[None]
+    return jnp.asarray(confounders.prior_K)[None]
 
 
 def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
@@ -253,5 +254,7 @@ def loss(
     for name in names
     if f"logits_{name}" in output.aux
   }
-  weights = dict(zip(names, output.aux["loss_weights"], strict=False))
+  weights: dict[str, float] = dict(
+    zip(names, output.aux["loss_weights"], strict=False)
+  )
   return losses.summed_loss(logits, batch, criterion, weights)

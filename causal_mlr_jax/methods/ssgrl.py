@@ -246,7 +246,7 @@ def average_windows(map_BHWC: Array, size: int) -> Array:
 
 
 def over_positions(
-  weight_BNhw: Array, shape: tuple[int, int, int, int], size: int
+  weight_BNhw: Array, shape: tuple[int, ...], size: int
 ) -> Array:
   """Spreads attention over windows to attention over positions, [B, N, P].
 

@@ -8,6 +8,8 @@ ones in both passes).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
@@ -16,12 +18,14 @@ from causal_mlr_jax.core.types import Array
 
 # (before, after) for each of the two grid axes.
 Pads = tuple[tuple[int, int], tuple[int, int]]
+# A symmetric width, or as many as make the output ceil(grid / stride).
+Padding = int | Literal["SAME"]
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def resolve_padding(
-  padding: int | str, size: int, stride: int, grid: tuple[int, int]
+  padding: Padding, size: int, stride: int, grid: tuple[int, ...]
 ) -> Pads:
   """Returns the number of zeros to add before and after each grid axis.
 
@@ -48,7 +52,7 @@ class Conv(nn.Module):
   features: int
   kernel_size: int
   stride: int = 1
-  padding: int | str | None = None  # zeros a side or "SAME"; None: k // 2
+  padding: Padding | None = None  # zeros a side or "SAME"; None: k // 2
   use_bias: bool = False
   dtype: jnp.dtype = jnp.float32
   kernel_init: nn.initializers.Initializer = kaiming_fan_out
@@ -80,7 +84,7 @@ class DepthwiseConv(nn.Module):
 
   kernel_size: int
   stride: int = 1
-  padding: int | str | None = None  # zeros a side or "SAME"; None: k // 2
+  padding: Padding | None = None  # zeros a side or "SAME"; None: k // 2
   dtype: jnp.dtype = jnp.float32
   kernel_init: nn.initializers.Initializer = kaiming_fan_out
 
@@ -139,6 +143,7 @@ def _shifted_sum(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
       window = x[:, i : i + last_H + 1 : stride, j : j + last_W + 1 : stride]
       term = window * kernel[i, j].reshape(1, 1, 1, -1)
       total = term if total is None else total + term
+  assert total is not None  # a kernel has a position
   return total
 
 
@@ -155,4 +160,5 @@ def max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
     Activations [B, H', W', C].
   """
   pads = ((padding, padding), (padding, padding))
-  return nn.max_pool(x, (size, size), (stride, stride), pads)
+  # Flax annotates the default of `padding`, a name, and takes widths too.
+  return nn.max_pool(x, (size, size), (stride, stride), pads)  # pyright: ignore[reportArgumentType]

@@ -11,6 +11,6 @@ def normalise(
   image: Array, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Array:
   """Returns (image - mean) / std, float32 [B, H, W, 3]."""
-  mean = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
-  std = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
-  return (image.astype(jnp.float32) - mean) / std
+  mean_111C = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
+  std_111C = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
+  return (image.astype(jnp.float32) - mean_111C) / std_111C

@@ -8,7 +8,7 @@ import numpy as np
 from causal_mlr_jax.core.types import Array
 
 
-def resize_aligned(map_BHWC: Array, grid: tuple[int, int]) -> Array:
+def resize_aligned(map_BHWC: Array, grid: tuple[int, ...]) -> Array:
   """Resizes a map bilinearly with aligned corners.
 
   Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import jax
 import jax.numpy as jnp
 import ml_collections
 from jax.sharding import Mesh
 
 from causal_mlr_jax.core import lookup, parallel
+from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data import read_options
 from causal_mlr_jax.data.known_labels import known_label_state
 from causal_mlr_jax.data.preprocess import op_string
@@ -21,7 +20,7 @@ from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights import init_from
 
 
-def check(config: ml_collections.ConfigDict, mesh: Mesh) -> ModuleType:
+def check(config: ml_collections.ConfigDict, mesh: Mesh) -> Method:
   """Checks all names and sizes, and returns the method's module.
 
   Raises:

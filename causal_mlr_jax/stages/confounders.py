@@ -110,6 +110,7 @@ def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
         )
       _build(experiment, images, weights, key)
     built = confounders_lib.load(folder, section.prior)
+  assert built is not None  # they were there, or have just been made
   # Files of an earlier version do not name the images.
   named = dict(built.provenance) | {"images": images.described()}
   return built._replace(provenance=named)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import ml_collections
 from jax.sharding import Mesh
 
-from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.core.types import Method, Side, Tree
 from causal_mlr_jax.data.pipeline import ExampleInput
 from causal_mlr_jax.workdir import Workdir
 
@@ -32,7 +31,7 @@ class Experiment(NamedTuple):
   config: ml_collections.ConfigDict
   workdir: Workdir
   mesh: Mesh
-  method: ModuleType
+  method: Method
   seconds: dict[str, float]
   reuse_only: bool = False
 

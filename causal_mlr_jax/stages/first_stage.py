@@ -8,13 +8,12 @@ resumed and reused like any other.
 from __future__ import annotations
 
 import copy
-from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import ml_collections
 
 from causal_mlr_jax.core import progress
-from causal_mlr_jax.core.types import Tree
+from causal_mlr_jax.core.types import Method, Tree, TwoStageMethod
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
 from causal_mlr_jax.stages.model import best_variables, make_learner
@@ -50,7 +49,7 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config: Configuration of the whole run. Its section `first_stage` holds
       what differs; the method says which other method is trained first.
   """
-  method = model_lib.find_method(config.method.name)
+  method = cast(TwoStageMethod, model_lib.find_method(config.method.name))
   fields = {k: v for k, v in config.method.items() if k != "name"}
   name, fields = method.first_stage(fields)
   config = copy.deepcopy(config)
@@ -63,7 +62,7 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def trainings(
-  config: ml_collections.ConfigDict, method: ModuleType, folder: Workdir
+  config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> list[tuple[ml_collections.ConfigDict, Workdir]]:
   """Returns the configuration and folder of each training of a run.
 

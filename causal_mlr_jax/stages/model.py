@@ -59,6 +59,7 @@ def best_variables(
   target = {field: getattr(learner.shapes, field) for field in fields}
   checkpoints = Checkpoints(experiment.workdir.checkpoints)
   best = checkpoints.best_step
+  assert best is not None  # a run that was trained has one
   found = checkpoints.restore_fields(best, target, experiment.mesh)
   params, rest = (found[field] for field in fields)
   return best, {"params": params, **rest}

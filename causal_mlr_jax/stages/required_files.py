@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import ml_collections
 
 from causal_mlr_jax.core import errors, progress
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.stages import side_inputs, transfer
 from causal_mlr_jax.weights import init_from, started_from
@@ -19,7 +20,7 @@ from causal_mlr_jax.workdir import Workdir
 def check(
   config: ml_collections.ConfigDict,
   trainings: Sequence[tuple[ml_collections.ConfigDict, Workdir]] = (),
-  method: ModuleType | None = None,
+  method: Method | None = None,
   prepared: bool = False,
   only_warn: bool = False,
 ) -> None:
@@ -41,7 +42,7 @@ def check(
   if transfer.is_set(config):
     data.append(lambda: find(config.transfer))
   data.append(lambda: init_from.check(config))
-  weights = [
+  weights: list[Callable[[], Any]] = [
     functools.partial(started_from.check, started)
     for started, folder in trainings
     if not folder.is_trained()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from causal_mlr_jax import backbones
 from causal_mlr_jax.core import atomic_files, errors, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
-from causal_mlr_jax.core.types import Cooccurrence, Tree
+from causal_mlr_jax.core.types import Cooccurrence, Method, Tree
 from causal_mlr_jax.data import known_labels, label_embeddings, pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.formats import glove
@@ -77,7 +76,7 @@ def prepare(
   )
 
 
-def check_files(config: ml_collections.ConfigDict, method: ModuleType) -> None:
+def check_files(config: ml_collections.ConfigDict, method: Method) -> None:
   """Checks that the files which the method's side inputs need exist.
 
   Args:
@@ -257,6 +256,6 @@ def _prototypes(
   )
   with parallel.together():
     if jax.process_index() == 0:
-      step = np.int64(first.step)
+      step = np.asarray(first.step, np.int64)
       atomic_files.write_arrays(path, prototypes=prototypes, step=step)
   return prototypes

@@ -30,7 +30,8 @@ def train(
   """Trains to the end, from the newest checkpoint if there is one."""
   with timed(experiment, "training"):
     mesh, plan = experiment.mesh, learner.plan
-    state = sums = None
+    state: step.TrainState | None = None
+    sums = None
     if not parallel.first_decides(experiment.workdir.is_trained):
       state = initial_state(experiment, dataset, side_inputs, learner)
     iterator = train_batches(experiment, dataset, side_inputs)
@@ -53,6 +54,7 @@ def train(
           experiment.config, learner, experiment.method, mesh
         )
         shared = side_inputs.shared
+        assert state is not None  # restored, where it is not the first one
         loop.fit(step_fn, state, iterator, shared, mesh, plan, services, sums)
 
 

@@ -57,15 +57,17 @@ class Checkpoints:
         ]
       ),
     )
+    # That of grain looks like those of Orbax; they share no class.
+    handlers: dict[str, Any] = {
+      "state": ocp.StandardCheckpointHandler(),
+      "data": grain.checkpoint.CheckpointHandler(),
+      "sums": ocp.JsonCheckpointHandler(),
+    }
     self._manager = ocp.CheckpointManager(
       directory,
       options=options,
       item_names=("state", "data", "sums"),
-      item_handlers={
-        "state": ocp.StandardCheckpointHandler(),
-        "data": grain.checkpoint.CheckpointHandler(),
-        "sums": ocp.JsonCheckpointHandler(),
-      },
+      item_handlers=handlers,
     )
 
   @property

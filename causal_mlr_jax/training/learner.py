@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.core.types import Side, Tree
+from causal_mlr_jax.core.types import Method, Side, Tree
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.training import loop, optimizer, step
@@ -109,7 +108,7 @@ def initial_state(
 def mapped_step(
   config: ml_collections.ConfigDict,
   learner: Learner,
-  method: ModuleType,
+  method: Method,
   mesh: Mesh,
 ) -> loop.Step:
   """Returns the training step over all devices; its state argument is donated.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import TextIO
 
 import jax
 import tensorboardX
@@ -26,7 +27,8 @@ class Writer:
       start_step: Step that the run continues from; lines of later steps, left
         by an interrupted run, are removed.
     """
-    self._file = self._events = None
+    self._file: TextIO | None = None
+    self._events: tensorboardX.SummaryWriter | None = None
     with parallel.together():
       if jax.process_index() == 0:
         self._open(directory, start_step)
@@ -42,7 +44,7 @@ class Writer:
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
     """Writes one line with named scalars."""
-    if self._file is None:
+    if self._file is None or self._events is None:
       return
     self._file.write(json.dumps({"step": step, **values}) + "\n")
     self._file.flush()
@@ -51,7 +53,7 @@ class Writer:
 
   def close(self) -> None:
     """Flushes and closes both logs."""
-    if self._file is None:
+    if self._file is None or self._events is None:
       return
     self._file.close()
     self._events.close()

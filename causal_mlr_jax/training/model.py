@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ import ml_collections
 
 from causal_mlr_jax import backbones
 from causal_mlr_jax.core import lookup, parallel
-from causal_mlr_jax.core.types import Array, Output, Side, Tree
+from causal_mlr_jax.core.types import Array, Method, Output, Side, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
 METHODS = "causal_mlr_jax.methods"
@@ -47,16 +47,16 @@ class Model(nn.Module):
     return self.head(features, side, train=train)
 
 
-def find_method(name: str) -> ModuleType:
+def find_method(name: str) -> Method:
   """Returns a method's module.
 
   Raises:
     UserError: There is no such method.
   """
-  return lookup.module(METHODS, name)
+  return cast(Method, lookup.module(METHODS, name))
 
 
-def training_needs(method: ModuleType) -> tuple[str, ...]:
+def training_needs(method: Method) -> tuple[str, ...]:
   """Returns the names of the side inputs that a method needs in training."""
   return method.NEEDS + getattr(method, "NEEDS_IN_TRAINING", ())
 

@@ -160,13 +160,14 @@ def _rule(
     return optax.scale_by_adam(momentum, config.adam_b2)
 
   # A changing momentum is kept in the state, so that checkpoints include it.
-  cycles = callable(momentum)
-  return (optax.inject_hyperparams(rule) if cycles else rule)(momentum)
+  if callable(momentum):
+    return optax.inject_hyperparams(rule)(momentum)
+  return rule(momentum)
 
 
 def _check_steps(config: ml_collections.ConfigDict) -> None:
   at = config.step_at
-  if not at or not all(isinstance(x, Real) and 0 <= x <= 1 for x in at):
+  if not at or not all(isinstance(x, Real) and 0 <= float(x) <= 1 for x in at):
     raise UserError(
       f"train.step_at = {tuple(at)}: expected at least one fraction of the "
       "training, each from 0 to 1, such as (0.6, 0.8) for epochs 30 and 40 of "

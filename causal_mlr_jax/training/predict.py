@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from typing import cast
 
 import numpy as np
 from jax.sharding import Mesh
 
 from causal_mlr_jax.core import parallel, progress
-from causal_mlr_jax.core.types import Array, Batch, Side, Tree
+from causal_mlr_jax.core.types import Array, Batch, Method, Output, Side, Tree
 from causal_mlr_jax.training.model import Model
 from causal_mlr_jax.training.step import side_of
 
 
 def make_predict_step(
-  model: Model, method: ModuleType, mesh: Mesh
+  model: Model, method: Method, mesh: Mesh
 ) -> Callable[[Tree, Batch, Side], Array]:
   """Returns a compiled function (variables, batch, side) -> scores [B, N]."""
 
@@ -23,7 +23,7 @@ def make_predict_step(
     output = model.apply(
       variables, batch["image"], side_of(side, batch), train=False
     )
-    return method.scores(output)
+    return method.scores(cast(Output, output))
 
   replicated, sharded = parallel.REPLICATED, parallel.SHARDED
   return parallel.pmapped(
@@ -56,7 +56,7 @@ def predict_split(
     Scores [size, N] and labels [size, N], in the order of the split.
   """
   done: list[tuple[np.ndarray, ...]] = []
-  pending: Array | None = None
+  pending: tuple[Array, Batch] | None = None
   with progress.bar(stage, size) as bar:
     for host_batch in batches:
       batch = parallel.shard(dict(host_batch), mesh)

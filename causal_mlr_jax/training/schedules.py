@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,7 @@ def two_phases(
   """
   peak, end = turn * steps - 1, steps - 1
 
-  def schedule(count: Array | int) -> Array:
+  def schedule(count: Any) -> Array:
     rise = _half_cosine(first, middle, count / max(peak, 1e-6))
     fall = _half_cosine(middle, last, (count - peak) / (end - peak))
     return jnp.where(jnp.asarray(count) < peak, rise, fall)
@@ -51,7 +52,7 @@ def in_steps(
   """
   bounds = np.asarray([round(part * steps) for part in at])
 
-  def schedule(count: Array | int) -> Array:
+  def schedule(count: Any) -> Array:
     passed = jnp.sum(jnp.asarray(count) >= bounds)
     return rate * jnp.float32(factor) ** passed
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax
+import flax.core
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from clu import metrics
 
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.core.types import Array, Batch, Criterion, Side, Tree
+from causal_mlr_jax.core.types import (
+  AnyArray,
+  Array,
+  Batch,
+  Criterion,
+  Method,
+  Side,
+  Tree,
+)
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.model import Model
 
@@ -63,7 +71,7 @@ def create_state(
   )
 
 
-def side_of(side: Side, batch: Batch) -> dict[str, Any]:
+def side_of(side: Side, batch: Mapping[str, AnyArray]) -> dict[str, Any]:
   """Returns the side inputs of the data set and of the batch in one dict."""
   extra = {k: v for k, v in batch.items() if k not in BATCH_KEYS}
   return dict(side) | extra
@@ -71,7 +79,7 @@ def side_of(side: Side, batch: Batch) -> dict[str, Any]:
 
 def make_train_step(
   model: Model,
-  method: ModuleType,
+  method: Method,
   criterion: Criterion,
   optimizer: optax.GradientTransformation,
   ema_decay: float,
@@ -124,7 +132,7 @@ def make_train_step(
 
 
 def _training_inputs(
-  model: Model, method: ModuleType, batch: Batch, side: Side
+  model: Model, method: Method, batch: Batch, side: Side
 ) -> dict[str, Any]:
   """Returns the side inputs, including those that only training has."""
   needs = model_lib.training_needs(method)
@@ -176,11 +184,12 @@ def apply_gradients(
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-  ema_params, ema_model_state = optax.incremental_update(
+  averaged: Tree = optax.incremental_update(
     (params, model_state),
     (state.ema_params, state.ema_model_state),
     1 - decay,
   )
+  ema_params, ema_model_state = averaged
   return TrainState(
     state.step, params, model_state, opt_state, ema_params, ema_model_state
   )

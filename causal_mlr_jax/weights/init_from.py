@@ -245,7 +245,13 @@ def _run(
   """Returns the variables of the best checkpoint of a run."""
   checkpoints = Checkpoints((path / "checkpoints").absolute())
   fields = evaluation_fields(use_ema)
-  state = checkpoints.read(checkpoints.best_step, fields)
+  best = checkpoints.best_step
+  if best is None:  # what `kind_of` saw was still being written
+    raise UserError(
+      f"init_from: {path} has no whole checkpoint; expected the workdir of a "
+      "run that was validated at least once."
+    )
+  state = checkpoints.read(best, fields)
   params, rest = (state[field] for field in fields)
   arrays = convert.by_path({"params": params, **rest})
   return convert.assign(

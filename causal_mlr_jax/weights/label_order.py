@@ -75,7 +75,9 @@ def _grown(side: Side, extra: int) -> dict[str, Any]:
   for name, value in side.items():
     if isinstance(value, Cooccurrence):
       counts, nums = value
-      found[name] = Cooccurrence(grown(counts, (0, 1)), grown(nums, (0,)))
+      found[name] = value._replace(
+        counts_NN=grown(counts, (0, 1)), nums_N=grown(nums, (0,))
+      )
     else:
       axes = SIDE_AXES.get(name, ())
       found[name] = jax.tree.map(lambda x, axes=axes: grown(x, axes), value)

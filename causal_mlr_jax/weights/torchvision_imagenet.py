@@ -11,6 +11,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import ml_collections
+
 from causal_mlr_jax.core.errors import UserError
 
 HOST = "https://download.pytorch.org/models/"
@@ -56,7 +58,9 @@ def folders() -> tuple[pathlib.Path, ...]:
   return pathlib.Path(FOLDER), hub
 
 
-def find(section: Mapping[str, Any], key: str) -> pathlib.Path:
+def find(
+  section: ml_collections.ConfigDict | Mapping[str, Any], key: str
+) -> pathlib.Path:
   """Returns the file of a backbone's published weights.
 
   Args:

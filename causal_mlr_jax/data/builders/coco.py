@@ -189,7 +189,7 @@ def _read_split(
   for name in names.values():
     if name not in files:
       problems.add(f"{year}/{name} is missing")
-  empty_M = ~labels_MN.any(1)
+  empty_M = labels_MN.sum(1) == 0
   items = [
     Item(manual_dir / year / name, labels_N, str(image_id))
     for (image_id, name), labels_N, empty in zip(

@@ -250,7 +250,7 @@ def _labels(
   numbers = [n for n in NAMES if n and n not in WITHOUT_MAP]
   known = [n - 1 for n in NAMES if n] + [UNLABELLED]
   others = np.setdiff1d(np.arange(pixel_maps.VALUES), known)
-  for row in np.flatnonzero(values[:, others].any(1)):
+  for row in np.flatnonzero(values[:, others].any(1)).tolist():
     got = others[values[row, others]].tolist()
     problems.add(f"{paths[row]} holds {got}, expected 0 to 181 and 255")
   return values[:, np.asarray(numbers) - 1].astype(np.uint8)

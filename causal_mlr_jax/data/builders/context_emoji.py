@@ -240,10 +240,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
     del dl_manager  # nothing is downloaded
-    column = 2 if self.builder_config.name == "small" else 1
+    assert self.builder_config is not None  # the class has some
+    small = self.builder_config.name == "small"
     return {
-      split: self._generate_examples(split, row[column])
-      for split, row in SPLITS.items()
+      split: self._generate_examples(split, few if small else count)
+      for split, (_, count, few) in SPLITS.items()
     }
 
   def _generate_examples(

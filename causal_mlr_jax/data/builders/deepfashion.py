@@ -176,10 +176,10 @@ def _find(manual_dir: pathlib.Path) -> _Files:
   images = next(
     (p for p in (manual_dir / "Img", manual_dir) if (p / "img").is_dir()), None
   )
-  absent = [] if found else [f"Anno_coarse/{listed} with {table} beside it"]
-  absent += [] if partition else ["Eval/list_eval_partition.txt"]
-  absent += [] if images else ["img/"]
-  if absent:
+  if not found or not partition or not images:
+    absent = [] if found else [f"Anno_coarse/{listed} with {table} beside it"]
+    absent += [] if partition else ["Eval/list_eval_partition.txt"]
+    absent += [] if images else ["img/"]
     raise annotation_files.missing(
       "deepfashion", manual_dir, absent, LAYOUT, HOMEPAGE
     )

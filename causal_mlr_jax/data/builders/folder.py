@@ -216,7 +216,7 @@ def _check_splits(
     f"folder: {len(labels)} labels; images: {sizes}; "
     f"{(~labels_MN.any(1)).sum()} without any label"
   )
-  trained_N = labels_MN[splits["train"]].any(0)
+  trained_N = labels_MN[splits["train"]].sum(0)
   unseen = [
     f"{label} ({split})"
     for split, rows in splits.items()
@@ -232,7 +232,7 @@ def _check_splits(
       "--config.data.options.allow_unseen_labels=True."
     )
   never = [
-    x for x, seen in zip(labels, labels_MN.any(0), strict=True) if not seen
+    x for x, images in zip(labels, labels_MN.sum(0), strict=True) if not images
   ]
   if never:
     progress.say(f"folder: no image has the label {', '.join(never)}")

@@ -172,10 +172,12 @@ def _read(manual_dir: pathlib.Path, layout: str) -> tuple[str, Listed]:
   """Reads either format, whose files are known to exist."""
   layout, csv, concepts = _layout(manual_dir, layout)
   if layout == "csv":
+    assert csv is not None
     progress.say(f"nus_wide: reading {csv}")
     table = nus_wide_lists.read_csv(csv, CONCEPTS)
     return layout, Listed(tuple(sorted(CONCEPTS)), *table)
   progress.say(f"nus_wide: reading the official lists in {manual_dir}")
+  assert concepts is not None
   labels = nus_wide_lists.read_concepts(concepts, CONCEPTS)
   files, _ = nus_wide_lists.find(manual_dir, labels)
   return layout, Listed(labels, *nus_wide_lists.read_lists(files))

@@ -46,9 +46,10 @@ def assign(
   result_M = np.full(len(labels_MN), -1, np.int64)
   state = _Wanted(labels_MN[order], shares_S, rng)
   while (label := state.rarest()) is not None:
-    for row in np.flatnonzero(state.left_M & state.labels_MN[:, label]):
+    having_M = state.left_M & state.labels_MN[:, label]
+    for row in np.flatnonzero(having_M).tolist():
       result_M[order[row]] = state.place(row, label)
-  for row in np.flatnonzero(state.left_M):  # without labels: by size only
+  for row in np.flatnonzero(state.left_M).tolist():  # without labels: by size
     result_M[order[row]] = state.place(row, None)
   return result_M
 

@@ -125,12 +125,18 @@ def write_metadata(
 
   info = tfds.core.DatasetInfo(
     builder=tfds.core.DatasetIdentity(
-      data_dir=os.fspath(folder), module_name="", **identity
+      name=identity["name"],
+      version=tfds.core.Version(identity["version"]),
+      data_dir=os.fspath(folder),
+      module_name="",
+      config_name=identity["config_name"],
     ),
     features=features(len(metadata["labels"])),
     metadata=tfds.core.MetadataDict(json.loads(json.dumps(metadata))),
     disable_shuffling=True,
-    **texts,
+    description=texts["description"],
+    citation=texts["citation"],
+    homepage=texts["homepage"],
   )
   info.set_file_format("array_record")
   info.set_splits(

@@ -161,7 +161,9 @@ class Painter:
     gain = rng.uniform(*BRIGHTNESS) * rng.uniform(1 - TINT, 1 + TINT, 3)
     return np.clip(pixels * gain.astype(np.float32), 0, 255).astype(np.uint8)
 
-  def layer(self, objects: Sequence[int], object_seed: int) -> np.ndarray:
+  def layer(
+    self, objects: Sequence[int] | np.ndarray, object_seed: int
+  ) -> np.ndarray:
     """Returns the objects on a transparent background, float32 [64, 64, 4].
 
     Colours are premultiplied by alpha; all four channels are in [0, 255]. Where
@@ -184,7 +186,7 @@ class Painter:
 
   def render(
     self,
-    objects: Sequence[int],
+    objects: Sequence[int] | np.ndarray,
     object_seed: int,
     scene: int,
     scene_seed: int,
@@ -203,7 +205,7 @@ class Painter:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
   def _placed(
-    self, objects: Sequence[int], object_seed: int
+    self, objects: Sequence[int] | np.ndarray, object_seed: int
   ) -> Iterator[tuple[float, np.ndarray, int, int]]:
     """Yields the depth, stamp, top and left of each glyph to draw."""
     if len(objects) != len(self.glyphs):

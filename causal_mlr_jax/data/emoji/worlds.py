@@ -95,7 +95,7 @@ class Worlds:
     if world not in (TRAIN, SHIFTED):
       raise unknown_name("world", world, (TRAIN, SHIFTED))
     shifted = world == SHIFTED
-    direct = [pair for pair in self.pairs if pair[2]]
+    direct = [(b, c, occasion) for b, c, occasion in self.pairs if occasion]
     chance, brings_b, brings_c = self.occasion
     weights = dict(self.edges)
     for k, (b, _, occasion) in enumerate(direct):
@@ -126,7 +126,10 @@ class Worlds:
     rng = np.random.default_rng((self.seed, number, 1))
     seeds = rng.integers(2**32, size=(count, 2))
     labels = self._label_vectors(drawn.objects, drawn.scenes)
-    return Sample(drawn.objects, drawn.scenes, *seeds.T, labels)
+    object_seeds, scene_seeds = seeds.T
+    return Sample(
+      drawn.objects, drawn.scenes, object_seeds, scene_seeds, labels
+    )
 
   def changed(
     self,

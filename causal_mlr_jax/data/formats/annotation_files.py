@@ -95,7 +95,7 @@ def take(
 ) -> Items:
   """Returns the items of the chosen rows, in the order of `chosen`."""
   rows = np.asarray(chosen, np.int64)
-  return Items(root, [paths[i] for i in rows], labels_MN[rows])
+  return Items(root, [paths[int(i)] for i in rows], labels_MN[rows])
 
 
 def relative_path(text: str) -> str:

@@ -43,7 +43,8 @@ class AttributeTable(NamedTuple):
   def counts(self, rows: np.ndarray) -> np.ndarray:
     """Returns how many images in `rows` have each attribute, int64 [N]."""
     parts = self._unpacked(self.packed[rows])
-    return sum(part.sum(0, dtype=np.int64) for part in parts)
+    zeros_N = np.zeros(self.num_attributes, np.int64)
+    return sum((part.sum(0, dtype=np.int64) for part in parts), zeros_N)
 
   def columns(self, chosen: np.ndarray) -> np.ndarray:
     """Returns the chosen attributes of all images, uint8 [M, chosen]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.formats import annotation_files
@@ -70,7 +70,7 @@ def read(path: pathlib.Path, name: str, problems: Problems) -> Annotated:
   )
 
 
-def is_names(value: Any) -> bool:
+def is_names(value: Any) -> TypeGuard[list[str]]:
   """Returns whether a value is a list of non-empty strings."""
   return isinstance(value, list) and all(
     isinstance(name, str) and name.strip() for name in value

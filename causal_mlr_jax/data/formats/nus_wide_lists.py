@@ -140,7 +140,7 @@ def read_lists(files: Lists) -> Table:
           )
         bar.advance()
       matrices[part] = np.ascontiguousarray(columns.T)
-  if every:
+  if files.all_images and every:
     place = {path: i for i, path in enumerate(every)}
     for split, listed in paths.items():
       rows = [place.get(path, -1) for path in listed]

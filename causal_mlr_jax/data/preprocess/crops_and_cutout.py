@@ -82,7 +82,7 @@ def random_choice_crop(sizes: Sequence[int]) -> Op:
     )
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return random_place(image, sizes[rng.integers(len(sizes))], rng)
+    return random_place(image, sizes[int(rng.integers(len(sizes)))], rng)
 
   return op
 

@@ -74,9 +74,10 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
   if not data.startswith(_START):
     return None
   try:
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    rows, columns, colours, _ = simplejpeg.decode_jpeg_header(data)
   except ValueError:
     return None
+  height, width = int(rows), int(columns)
   limit = Image.MAX_IMAGE_PIXELS or float("inf")
   if colours not in _COLOURS or not 0 < height * width <= limit:
     return None

@@ -83,7 +83,7 @@ def random_resized_crop(size: int, min_area: float = 0.08) -> Op:
   """
 
   def op(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    box = _random_box(*image.shape[:2], min_area, rng)
+    box = _random_box(image.shape[:2], min_area, rng)
     return resized(cropped(image, *box), size, size)
 
   return op
@@ -110,10 +110,10 @@ def decode_random_resized_crop(
     if image_size is None:
       image = decode_lib.decode_bytes(data)
       image_size = image.shape[:2]
-    box = _random_box(*image_size, min_area, rng)
+    box = _random_box(image_size, min_area, rng)
     mirrored = mirror and rng.random() < 0.5
     reduced = (
-      decode_lib.decode_reduced(data, image_size, box, size)
+      decode_lib.decode_reduced(data, image_size, Box(*box), size)
       if image is None
       else None
     )
@@ -174,16 +174,18 @@ FAST: dict[str, Factory] = {
 
 
 def _random_box(
-  height: int, width: int, min_area: float, rng: np.random.Generator
-) -> Box:
+  image_size: tuple[int, ...], min_area: float, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+  """Returns the top, the left, the height and the width of a window."""
+  height, width = image_size
   for _ in range(10):
     area = rng.uniform(min_area, 1) * height * width
     aspect = np.exp(rng.uniform(*_LOG_ASPECTS))
     w, h = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
     if 0 < w <= width and 0 < h <= height:
       top = int(rng.integers(height - h + 1))
-      return Box(top, int(rng.integers(width - w + 1)), h, w)
+      return top, int(rng.integers(width - w + 1)), h, w
   narrowest, widest = _ASPECTS
   h = min(height, round(width / narrowest))
   w = min(width, round(height * widest))
-  return Box((height - h) // 2, (width - w) // 2, h, w)
+  return (height - h) // 2, (width - w) // 2, h, w

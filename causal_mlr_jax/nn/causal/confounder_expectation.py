@@ -25,6 +25,7 @@ it to 1e-6 where matrix products are float32. Where products default to TF32
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -219,11 +220,7 @@ def read_out(params: CausalParams, h_BND: Array, form: str) -> Array:
 
 
 def closed_form(
-  params: CausalParams,
-  u_BND: Array,
-  d_KD: Array,
-  weight_BK: Array,
-  form: str,
+  params: CausalParams, u_BND: Array, d_KD: Array, weight_BK: Array, form: str
 ) -> Array:
   """Returns the expected logits [B, N] without an array [K, B, N, D].
 
@@ -252,6 +249,7 @@ def closed_form(
   dim = u_BND.shape[-1]
   u_BND = u_BND - u_BND.mean(-1, keepdims=True)
   d_KD = d_KD - d_KD.mean(-1, keepdims=True)
+  assert params.norm is not None, "a part that the form uses"
   scaled_ND = params.weight_ND * params.norm.scale_D[None]
   cross_BNK = jnp.einsum("BND,KD->BNK", u_BND, d_KD, precision=highest)
   var_BNK = (
@@ -270,7 +268,9 @@ def closed_form(
   return expected_BN + total_B1 * constant_N[None]
 
 
-def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
+def _scan(
+  logits_of: Callable[[Array], Array], items_KD: Array, weight_BK: Array
+) -> Array:
   """Returns Σ_k weight_k · logits_of(item_k); the gradient recomputes each."""
 
   def step(total_BN: Array, item: tuple) -> tuple[Array, None]:
@@ -278,20 +278,19 @@ def _scan(logits_of, items_KD: Array, weight_BK: Array) -> Array:
     return total_BN + weight_B[:, None] * logits_of(item_D), None
 
   shape = jax.eval_shape(logits_of, items_KD[0])
-  total, _ = jax.lax.scan(
-    jax.checkpoint(step),
-    jnp.zeros(shape.shape, shape.dtype),
-    (items_KD, weight_BK.T),
-  )
+  zeros = jnp.zeros(shape.shape, shape.dtype)
+  total, _ = jax.lax.scan(jax.checkpoint(step), zeros, (items_KD, weight_BK.T))
   return total
 
 
-def _linear(x: Array, linear: Linear) -> Array:
+def _linear(x: Array, linear: Linear | None) -> Array:
+  assert linear is not None, "a part that the form uses"
   bias = linear.bias.reshape((1,) * (x.ndim - 1) + (-1,))
   return x @ linear.kernel + bias
 
 
-def _layer_norm(x_BND: Array, norm: Norm) -> Array:
+def _layer_norm(x_BND: Array, norm: Norm | None) -> Array:
+  assert norm is not None, "a part that the form uses"
   x_BND = x_BND - x_BND.mean(-1, keepdims=True)
   var = jnp.square(x_BND).mean(-1, keepdims=True)
   normed = x_BND * jax.lax.rsqrt(var + EPS)

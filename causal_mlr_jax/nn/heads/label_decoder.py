@@ -64,7 +64,8 @@ class LabelDecoder(nn.Module):
     memory = map_tokens(
       map_BHWC, self.embed_dim, self.input_projection, self.dtype
     )
-    place = position.sine_2d(*map_BHWC.shape[1:3], self.embed_dim)
+    _, height, width, _ = map_BHWC.shape
+    place = position.sine_2d(height, width, self.embed_dim)
     place = jnp.asarray(place, self.dtype)
     query = query_ND.astype(self.dtype)
     aux = {}

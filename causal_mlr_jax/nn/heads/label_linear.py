@@ -5,6 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from causal_mlr_jax.core.types import Array
 
@@ -12,7 +13,9 @@ from causal_mlr_jax.core.types import Array
 def symmetric_uniform(scale: float) -> nn.initializers.Initializer:
   """Returns an initialiser that draws from U(-scale, scale)."""
 
-  def init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  def init(
+    key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+  ) -> Array:
     return jax.random.uniform(key, shape, dtype, -scale, scale)
 
   return init

@@ -19,7 +19,7 @@ from causal_mlr_jax.data.label_embeddings import cooccurrence
 def write_counts(folder: pathlib.Path, dataset: Dataset) -> None:
   """Writes the numbers of images of each label and pair of labels as CSV."""
   matrices = {name: dataset.label_matrix(name) for name in dataset.sources}
-  rows = [["label", *matrices]]
+  rows: list[list[str | int]] = [["label", *matrices]]
   for n, label in enumerate(dataset.labels):
     rows.append([label, *(int(m[:, n].sum()) for m in matrices.values())])
   _write_csv(folder / "labels.csv", rows)

@@ -10,8 +10,7 @@ image is changed, and the model was fitted to observational images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -20,7 +19,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from causal_mlr_jax.core import parallel, progress
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Side, Tree
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Features,
+  Method,
+  Output,
+  Side,
+  Tree,
+)
 from causal_mlr_jax.data.known_labels import POSITIVE, UNKNOWN
 from causal_mlr_jax.nn.normalise import normalise
 from causal_mlr_jax.training.model import Model
@@ -69,9 +76,10 @@ def single_key_effects(
   model = model.clone(head=model.head.clone(single_key=True))
 
   def per_device(variables: Tree, batch: Batch, side: Side) -> tuple:
-    aux = model.apply(
+    output = model.apply(
       variables, batch["image"], side_of(side, batch), train=False
-    ).aux
+    )
+    aux = cast(Output, output).aux
     given_BNN = jax.nn.sigmoid(aux["logits_single_key"])
     own_BN = jax.nn.sigmoid(aux["logits_causal"])
     mask_B = batch["mask"]
@@ -91,7 +99,7 @@ def single_key_effects(
 
 def known_label_effects(
   model: Model,
-  method: ModuleType,
+  method: Method,
   variables: Tree,
   side: Side,
   batches: Batches,

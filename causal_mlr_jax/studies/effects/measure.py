@@ -241,9 +241,10 @@ def _write(
 ) -> None:
   folder = experiment.workdir.path / FOLDER
   known = truth_of(dataset, result["split"])
-  edges = [] if known is None else np.argwhere(known.causal_NN).tolist()
+  edges: list[tuple[int, int]] = []
   arrays = dict(matrices)
   if known is not None:
+    edges = [(i, j) for i, j in np.argwhere(known.causal_NN).tolist()]
     arrays["truth"] = known.effect_NN
   labels = np.array(dataset.labels)
   atomic_files.write_arrays(folder / "effects.npz", labels=labels, **arrays)

@@ -85,6 +85,7 @@ def draw(
     ax.set_yticks(ticks, names, fontsize=6)
     ax.set_xlabel("effect")
     ax.set_ylabel("cause")
+  assert image is not None  # there is a matrix
   figure.colorbar(image, ax=axes, shrink=0.7)
   return figure
 
@@ -168,7 +169,7 @@ def _reliance_table(reliance: Mapping[str, Any]) -> Table:
       for name, row in reliance[key]["each"].items()
       if row["value"] is not None
     }
-    largest = max(each, key=each.get, default=None)
+    largest = max(each, key=lambda name: each[name], default=None)
     where = "-" if largest is None else f"{largest} {each[largest]:.3f}"
     table.add_row(title, _shown(reliance[key]["mean"]), where)
   return table

@@ -160,4 +160,5 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
   # The enumeration gives true effects of 0 rounding errors, which would be
   # ranked.
   b = np.where(np.abs(b) < SAME, 0.0, b)
-  return float(stats.spearmanr(a, b).statistic)
+  found: Any = stats.spearmanr(a, b)  # whose class SciPy makes as it runs
+  return float(found.statistic)

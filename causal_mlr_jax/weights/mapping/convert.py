@@ -128,7 +128,7 @@ def _fill(
   found: dict[str, np.ndarray] = {}
   for key, value in state_dict.items():
     path = variable(key)
-    if path not in wanted:
+    if path is None or path not in wanted:
       if not _matches(key, allow_unused):
         problems.append(f"unused: {key} {np.shape(value)}")
     elif path in found:

@@ -51,7 +51,7 @@ def variable_of(
   compiled = [(re.compile(r), kind, path) for r, kind, path in rules]
 
   def variable(key: str) -> str | None:
-    if key in (constants or {}):
+    if constants and key in constants:
       return constants[key]
     layer, _, leaf = key.rpartition(".")
     for pattern, kind, path in compiled:

@@ -18,6 +18,10 @@ from causal_mlr_jax.core.errors import UserError
 GIVEN = r"(state|input|train_labels|pretrained_state)/.*|meta|output64/.*"
 
 
+# Our results by the keys of a file: arrays of JAX or NumPy, and numbers.
+Results = dict[str, Any]
+
+
 class Golden:
   """The arrays of a file by key, and their origin.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -25,12 +25,22 @@ import ml_collections
 import numpy as np
 
 from causal_mlr_jax.backbones import resnet
-from causal_mlr_jax.core.types import Array, Batch, Features, Output, Tree
+from causal_mlr_jax.core.types import (
+  Array,
+  Batch,
+  Features,
+  Method,
+  Output,
+  Tree,
+)
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights.mapping import key_rules, published_methods
 from causal_mlr_jax.weights.mapping.backbones import resnet as resnet_table
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
+
+# A case's module, or one with other values.
+Case = ModuleType | SimpleNamespace
 
 
 class Network(NamedTuple):
@@ -46,7 +56,7 @@ class Network(NamedTuple):
   """
 
   golden: Golden
-  case: ModuleType
+  case: Case
   head: Any
   backbone: Any
   side: Mapping[str, Any]
@@ -58,7 +68,7 @@ class Network(NamedTuple):
     return published_methods.layout_of(self.case.METHOD)
 
   @property
-  def method(self) -> ModuleType:
+  def method(self) -> Method:
     """The method's module."""
     return model_lib.find_method(self.case.METHOD)
 
@@ -92,7 +102,7 @@ class Network(NamedTuple):
     return output._replace(aux=aux), changed
 
 
-def run(golden: Golden, case: ModuleType) -> dict[str, np.ndarray]:
+def run(golden: Golden, case: Case) -> Results:
   """Returns our results by the file's keys.
 
   Args:
@@ -113,7 +123,7 @@ def run(golden: Golden, case: ModuleType) -> dict[str, np.ndarray]:
   return found | more(network, variables, inputs) if more else found
 
 
-def make_network(golden: Golden, case: ModuleType) -> Network:
+def make_network(golden: Golden, case: Case) -> Network:
   """Builds the modules with the sizes of the file."""
   layout = published_methods.layout_of(case.METHOD)
   backbone_state, head_state = published_methods.split(layout, golden.state)
@@ -143,7 +153,7 @@ def section(
   return {"name": name, "reduction": reduction, "scale": scale} | fields
 
 
-def make_inputs(golden: Golden, case: ModuleType) -> dict[str, Array]:
+def make_inputs(golden: Golden, case: Case) -> dict[str, Array]:
   """Returns the file's inputs: `image`, or feature maps by stage."""
   given = golden.inputs
   if "image" in given:
@@ -185,7 +195,7 @@ def evaluate(
   inputs: Mapping[str, Array],
   *,
   train: bool,
-) -> dict[str, np.ndarray]:
+) -> Results:
   """Returns outputs, losses, gradients and changed statistics by key."""
   golden = network.golden
   params = variables["params"]
@@ -208,7 +218,7 @@ def evaluate(
     jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
   )(params, dict(inputs))
   outputs = network.case.outputs(output, golden)
-  found = {f"output/{k}": np.asarray(v) for k, v in outputs.items()}
+  found: Results = {f"output/{k}": np.asarray(v) for k, v in outputs.items()}
   if network.backbone is not None:
     found["output/feature"] = nchw(output.aux["maps"]["final"])
   found |= {"loss/total": total}
@@ -221,7 +231,7 @@ def evaluate(
 
 def _input_gradients(
   group: str, grads: Mapping[str, Array], network: Network
-) -> dict[str, np.ndarray]:
+) -> Results:
   names = getattr(network.case, "MAPS", {"feature": "final"})
   theirs = {ours: name for name, ours in names.items()}
   found = {}
@@ -232,7 +242,7 @@ def _input_gradients(
   return found
 
 
-def _parameter_norms(network: Network, grads: Tree) -> dict[str, np.ndarray]:
+def _parameter_norms(network: Network, grads: Tree) -> Results:
   """Returns the norm of the gradient of each torch parameter."""
   frozen = getattr(network.case, "FROZEN", None)
   squares = {
@@ -250,7 +260,7 @@ def _parameter_norms(network: Network, grads: Tree) -> dict[str, np.ndarray]:
   return found
 
 
-def _statistics(network: Network, changed: Tree) -> dict[str, np.ndarray]:
+def _statistics(network: Network, changed: Tree) -> Results:
   """Returns the running statistics after a pass, by torch key."""
   stats = paths(changed.get("batch_stats", {}), "batch_stats")
   found = {}

@@ -8,7 +8,6 @@ training batches without updates of the weights. Gradients are under
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from causal_mlr_jax.core.types import Array, Features, Side, Tree
+from causal_mlr_jax.core.types import Array, Features, Method, Side, Tree
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.criterion import make_criterion
 from causal_mlr_jax.weights.mapping import published_methods
@@ -61,7 +60,7 @@ def variables_of(
 
 
 def run_batch(
-  method: ModuleType,
+  method: Method,
   head: Any,
   variables: Tree,
   batch: tuple[np.ndarray, np.ndarray],
@@ -90,7 +89,7 @@ def run_batch(
     output, changed = head.apply(
       {**variables, "params": params},
       features,
-      side | {"labels": labels_BN},
+      {**side, "labels": labels_BN},
       train=True,
       mutable=mutable,
     )

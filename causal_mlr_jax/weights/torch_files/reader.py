@@ -16,7 +16,7 @@ import pathlib
 import struct
 import zipfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 import ml_dtypes
 import numpy as np
@@ -181,13 +181,14 @@ def _read_zip(file: BinaryIO) -> Any:
 
 
 def _read_legacy(data: mmap.mmap) -> Any:
+  stream = cast(BinaryIO, data)  # it has the methods that are used
   # Magic number, protocol, sizes of the writer's types, object, storage keys.
-  if restricted_pickle.load(data)[0] != LEGACY_MAGIC:
+  if restricted_pickle.load(stream)[0] != LEGACY_MAGIC:
     raise UserError("it is a pickle but not a PyTorch file.")
   for _ in range(2):
-    restricted_pickle.load(data)
-  tree, storages = restricted_pickle.load(data)
-  keys, _ = restricted_pickle.load(data)
+    restricted_pickle.load(stream)
+  tree, storages = restricted_pickle.load(stream)
+  keys, _ = restricted_pickle.load(stream)
   places, at = {}, data.tell()
   for key in keys:
     (count,) = struct.unpack_from("<q", data, at)
@@ -216,10 +217,10 @@ class _Filler:
     fetch: Fetch,
     storages: dict[str, Storage],
     file_bytes: int,
-    byte_order: str,
+    byte_order: Literal["<", ">"],
   ):
     self.fetch = fetch
-    self.byte_order = byte_order
+    self.byte_order: Literal["<", ">"] = byte_order
     self.flat: dict[str, np.ndarray] = {}  # by storage key
     self.done: dict[int, Any] = {}  # by id; shared parts are visited once
     self.budget = MAX_GROWTH * file_bytes

@@ -183,7 +183,7 @@ def _stack_global(reader: _Reader, _: Any) -> None:
   reader.look_up(module, name)
 
 
-OPERATIONS: dict[str, Callable[[_Reader, Any], None]] = {
+OPERATIONS: dict[str, Callable[[_Reader, Any], object]] = {
   "MARK": lambda r, _: r.stack.append(_Mark),
   "POP": lambda r, _: r.stack.pop(),
   "POP_MARK": lambda r, _: r.pop_to_mark(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def variable(key: str) -> str | None:
   return _leaves.variable(layer, match["leaf"])
 
 
-def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
+def fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """Returns the fields of `Backbone` that the arrays determine.
 
   Args:

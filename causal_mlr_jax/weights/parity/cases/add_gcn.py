@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from causal_mlr_jax.core.types import Output, Side
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "add_gcn"
 LOSS: dict[str, object] = {}
@@ -25,7 +25,7 @@ def side(golden: Golden) -> Side:
   return {}
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   del golden
   aux = output.aux

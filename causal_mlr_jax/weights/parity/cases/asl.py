@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from causal_mlr_jax.training.criterion import make_criterion
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.parity.heads import section
 
 # The original's float32 results are not compared: it rounds 1 - sigmoid before
@@ -21,7 +21,7 @@ UNCHECKED = r"(output|grad)/.*"
 PLAIN = "AsymmetricLoss"
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns the losses and their gradients by the file's keys."""
   logits = jnp.asarray(golden.inputs["logits"], jnp.float32)
   labels = jnp.asarray(golden.inputs["labels"], jnp.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from causal_mlr_jax.core.types import Array
 from causal_mlr_jax.nn.position import resize_grid
 from causal_mlr_jax.weights.mapping import convert
 from causal_mlr_jax.weights.mapping.backbones import beit3 as table
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.parity.heads import nhwc
 
 UNCHECKED = ""
@@ -20,7 +22,7 @@ UNCHECKED = ""
 LEADING = 3
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns our results by the file's keys."""
   if "table" in golden.inputs:
     return _resized(golden)
@@ -35,7 +37,8 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
   variables = convert.convert("beit3", golden.state, target)
 
   def tokens(mask_BP: Array | None) -> tuple[Array, dict[str, Array]]:
-    return backbone.apply(variables, image, mask_BP, method="tokens")
+    found = backbone.apply(variables, image, mask_BP, method="tokens")
+    return cast(tuple[Array, dict[str, Array]], found)
 
   plain, aux = tokens(None)
   masked, _ = tokens(mask_BP)
@@ -48,7 +51,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
   }
 
 
-def _resized(golden: Golden) -> dict[str, np.ndarray]:
+def _resized(golden: Golden) -> Results:
   given = golden.inputs["table"]
   rows = given.reshape(-1, given.shape[-1])
   side = round((len(rows) - LEADING) ** 0.5)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 
 from causal_mlr_jax.core.types import Output, Side
 from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.weights.parity import heads
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "c_tran"
 # The published loss is a sum over the batch.
@@ -18,13 +19,14 @@ LOSS = {"reduction": "sum"}
 UNCHECKED = ""
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns our results, and the loss with all labels treated as unknown."""
   case = sys.modules[__name__]
   found = heads.run(golden, case)
   if "loss/all_labels" in golden.arrays:
     criterion = heads.make_network(golden, case).criterion
-    loss_BN = criterion(found["output/logits"], golden.inputs["labels"])
+    labels_BN = jnp.asarray(golden.inputs["labels"])
+    loss_BN = criterion(found["output/logits"], labels_BN)
     found["loss/all_labels"] = loss_BN.mean()
   return found
 
@@ -44,11 +46,11 @@ def side(golden: Golden) -> Side:
   return {"label_state": golden.inputs["mask"].astype(np.int32)}
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   del golden
   aux = output.aux
-  found = {"logits": output.logits}
+  found: Results = {"logits": output.logits}
   for name in aux:
     kind, _, number = name.partition("_")
     if kind == "encoder":

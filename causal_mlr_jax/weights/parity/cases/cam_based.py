@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from causal_mlr_jax.weights.parity import heads, pooled
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "cam_based"
 UNCHECKED = ""
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns our results by the file's keys."""
   given, args = golden.inputs, golden.args
   method, head = pooled.method_of(

@@ -10,21 +10,21 @@ from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
   mean_average_precision,
 )
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 UNCHECKED = ""
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns the metrics by the file's keys."""
-  found = {"bias_pairs": contexts(golden)}
+  found: Results = {"bias_pairs": contexts(golden)}
   for ending in ("", "_tied"):
     results = metrics(golden, golden.inputs[f"scores{ending}"])
     found |= {f"{name}{ending}": value for name, value in results.items()}
   return {f"output/{name}": value for name, value in found.items()}
 
 
-def metrics(golden: Golden, scores: np.ndarray) -> dict[str, np.ndarray]:
+def metrics(golden: Golden, scores: np.ndarray) -> Results:
   """Returns AP and recall@3 of all images and of the pairs' groups."""
   labels, pairs = golden.inputs["labels"], golden.inputs["biased_pairs"]
   ap = protocol.pair_average_precision(scores, labels, pairs)

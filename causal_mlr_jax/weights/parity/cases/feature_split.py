@@ -7,13 +7,13 @@ import numpy as np
 
 from causal_mlr_jax.data.label_embeddings import cooccurrence
 from causal_mlr_jax.weights.parity import heads, pooled
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "feature_split"
 UNCHECKED = ""
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns our results by the file's keys."""
   given, args = golden.inputs, golden.args
   chosen = given.get("s_indices")

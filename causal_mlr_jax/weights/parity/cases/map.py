@@ -9,7 +9,7 @@ from causal_mlr_jax.evaluation.average_precision import (
   average_precision,
   mean_average_precision,
 )
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 # The order in which the original's unstable sort put the images. Our metrics do
 # not order tied scores; results that need an order replay the file's.
@@ -19,11 +19,11 @@ KINDS = {"plain": (False, 1), "interp": (True, 100)}
 DIFFICULT, UNKNOWN = 0, -1
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns the metrics by the file's keys."""
   given = golden.inputs
   scores, labels = given["scores"], given["labels"]
-  found: dict[str, np.ndarray] = {}
+  found: Results = {}
   for kind, (interpolated, factor) in KINDS.items():
     ap_N = average_precision(scores, labels, interpolated=interpolated)
     found[f"{kind}_ap"] = factor * ap_N
@@ -47,7 +47,7 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
   return {f"output/{name}": value for name, value in found.items()}
 
 
-def grouped(golden: Golden, ending: str) -> dict[str, np.ndarray]:
+def grouped(golden: Golden, ending: str) -> Results:
   """Returns the AP that treats tied scores as one threshold (scikit-learn)."""
   given = golden.inputs
   scores, labels = given[f"scores{ending}"], given["labels"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from causal_mlr_jax.core.types import Array, Cooccurrence, Output, Side
 from causal_mlr_jax.methods import ml_gcn
 from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.weights.parity import heads
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "ml_gcn"
 LOSS: dict[str, object] = {}
@@ -23,7 +24,7 @@ UNCHECKED = r"train_state/.*\.num_batches_tracked"
 WINDOW = r"MaxPool2d\(\d+, ?\d+\) -> MaxPool2d\((\d+), ?\d+\)"
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns our results, including those for larger maps (`feature_18`)."""
   case = sys.modules[__name__]
   found = heads.run(golden, case)
@@ -35,9 +36,9 @@ def run(golden: Golden) -> dict[str, np.ndarray]:
   return found
 
 
-def fields(golden: Golden) -> dict[str, object]:
+def fields(golden: Golden) -> dict[str, Any]:
   """Returns the fields of `Head` that the arrays do not determine."""
-  found: dict[str, object] = {"variant": PUBLISHED}
+  found: dict[str, Any] = {"variant": PUBLISHED}
   if "t" in golden.args:
     found["threshold"] = golden.args["t"]
   if match := re.search(WINDOW, golden.meta.get("dimension_literals", "")):
@@ -63,7 +64,7 @@ def side(golden: Golden) -> Side:
   }
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   aux = output.aux
   return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from causal_mlr_jax.core.types import Output, Side
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "q2l"
 LOSS = {"name": "asymmetric", "scale": 1000.0, "eps": 1e-5}
@@ -26,7 +26,7 @@ def side(golden: Golden) -> Side:
   return {}
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   aux = output.aux
   memory_BPD = np.asarray(aux["memory"])

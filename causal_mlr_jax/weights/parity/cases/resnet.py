@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from causal_mlr_jax.core.types import Output, Side
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.parity.heads import nchw
 
 METHOD = "baseline"
@@ -26,10 +26,10 @@ def side(golden: Golden) -> Side:
   return {}
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs: the map of every stage and its average."""
   del golden
-  found = {"logits": output.logits}
+  found: Results = {"logits": output.logits}
   for name, map_BHWC in output.aux["maps"].items():
     layer = name.replace("stage", "layer")
     found[layer] = nchw(map_BHWC)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-import numpy as np
 
 from causal_mlr_jax.core.types import Cooccurrence, Output, Side
 from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 
 METHOD = "ssgrl"
 LOSS: dict[str, object] = {}
@@ -33,7 +32,7 @@ def side(golden: Golden) -> Side:
   }
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   del golden
   aux = output.aux

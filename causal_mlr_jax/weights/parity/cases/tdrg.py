@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from causal_mlr_jax.core.types import Array, Output, Side, Tree
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.parity.heads import Network
 
 METHOD = "tdrg"
@@ -35,7 +35,7 @@ def side(golden: Golden) -> Side:
   return {}
 
 
-def outputs(output: Output, golden: Golden) -> dict[str, np.ndarray]:
+def outputs(output: Output, golden: Golden) -> Results:
   """Returns the file's outputs."""
   del golden
   aux = output.aux

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.weights.parity.golden import Golden
+from causal_mlr_jax.weights.parity.golden import Golden, Results
 from causal_mlr_jax.weights.torch_files import reader
 
 UNCHECKED = ""
@@ -15,14 +15,14 @@ REFUSED = "must be refused"
 BITS = "bits/"
 
 
-def run(golden: Golden) -> dict[str, np.ndarray]:
+def run(golden: Golden) -> Results:
   """Returns the arrays of these files by the keys of this case's file.
 
   Raises:
     UserError: A file cannot be read, its arrays differ in any bit from the
       expected ones, or it was read although it must be refused.
   """
-  found: dict[str, np.ndarray] = {}
+  found: Results = {}
   for name, holds in golden.meta["files"].items():
     path = golden.path.with_name(name)
     if holds.startswith(REFUSED):

@@ -1,0 +1,6 @@
+"""What is used here of a module that does not annotate its results."""
+
+from typing import Any
+
+def count_parameters(params: Any) -> int: ...
+def get_parameter_overview(params: Any) -> str: ...
