@@ -44,7 +44,7 @@ from causal_mlr_jax.data.read_options import Reading
 
 SIZES = (224, 448)
 WIDTH, HEIGHT, QUALITY = 640, 480, 90
-# The size of COCO's training set; it matters for the time of shuffling.
+# The number of images matters, because shuffling only a few hundred is slower.
 RECORDS, LABELS, BATCH = 82_081, 80, 16
 PHOTOS = (
   ("skimage", "data/astronaut.png"),

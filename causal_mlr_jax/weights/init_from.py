@@ -48,8 +48,8 @@ def check(
     num_labels: See `kind_of`.
 
   Raises:
-    UserError: They are missing or unreadable, or the order of their labels is
-      not known.
+    UserError: The weights are missing or unreadable, or the order of their
+      labels is not known.
   """
   if config.init_from and kind_of(config, num_labels) == "method":
     _published_order(config, ())
