@@ -49,7 +49,7 @@ MISTAKES = {
   "backbone": ([EMOJI, "--config.backbone.name=resnets"], "'resnet'"),
   "loss": ([EMOJI, "--config.loss.name=bce"], "binary_cross_entropy"),
   "dtype": ([EMOJI, "--config.dtype=float16"], "bfloat16"),
-  "threads": ([EMOJI, "--config.data.threads=-1"], "one for each core"),
+  "threads": ([EMOJI, "--config.data.threads=-1"], "one per core"),
   "schedule": ([EMOJI, "--config.train.schedule=linear"], "one_cycle"),
   "kind": ([EMOJI, "--config.confounders.kind=kmean"], "'kmeans'"),
   "no target": (

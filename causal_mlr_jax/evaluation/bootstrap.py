@@ -59,12 +59,10 @@ def standard_errors(
     valid_BN: False marks entries to leave out.
 
   Returns:
-    `all`, `exclusive` and `cooccur`, as fractions; the last two are NaN
-    without pairs.
+    `all`, `exclusive` and `cooccur`, as fractions; NaN without pairs.
 
   Raises:
-    UserError: `resamples` is too small; see also `check_scores` and
-      `check_pairs`.
+    UserError: `resamples` is below 2; see `check_scores` and `check_pairs`.
   """
   scores_BN, labels_BN, valid_BN = check_scores(scores_BN, labels_BN, valid_BN)
   pairs = check_pairs(pairs, labels_BN.shape[1])

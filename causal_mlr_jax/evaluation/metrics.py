@@ -34,14 +34,14 @@ def compute(
   resamples: int = 0,
   valid_BN: np.ndarray | None = None,
 ) -> dict[str, Any]:
-  """Returns all metrics of a test set, in percent (0 to 100); None for NaN.
+  """Returns all metrics of a test set: percentages (0 to 100), None for NaN.
 
   Args:
     scores_BN: Probabilities in [0, 1]; each image once, without padding.
     labels_BN: 1 where the image has the label, else 0.
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
-    resamples: Bootstrap resamples of the images; 0: no `standard_error`.
+    resamples: Number of bootstrap resamples; 0 leaves out `standard_error`.
     valid_BN: False marks entries that no metric counts, such as labels that
       the method was given.
 

@@ -146,10 +146,9 @@ def sampled(
   """Crops and resizes a window quickly; returns uint8 [height, width, 3].
 
   The result is bilinear and antialiased, like `cropped` followed by `resized`,
-  and differs from it by 0.6 of 255 on average (photographs to 224 pixels).
-  Instead of one wide triangle filter, it applies a narrow filter that gives the
-  same variance together with linear interpolation, for which OpenCV has vector
-  instructions.
+  and within 0.6 of 255 on average (photographs to 224 pixels). Instead of one
+  wide triangle filter, it uses a narrow filter of the same variance, then
+  linear interpolation, for which OpenCV has vector instructions.
 
   Args:
     image: uint8 [H, W, 3].
