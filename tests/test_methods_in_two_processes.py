@@ -37,13 +37,6 @@ FLAGS = [
 FIRST_STEPS, STEPS = 4, 8  # of 96 images
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def flags_of(method):
   fields = context_emoji.get_config(method).method
   sizes = [f"--config.method.{k}={v}" for k, v in small.SIZES.items()]

@@ -19,13 +19,6 @@ from causal_mlr_jax.workdir import as_json
 from tests import small
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def read_state(workdir):
   """The newest checkpoint: step, arrays by path, place in the data."""
   import orbax.checkpoint as ocp

@@ -97,7 +97,7 @@ def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
       found = _fingerprint_in(folder)
       if found not in (key, None):
         progress.say(
-          "confounders: made from other side_inputs, building them anew"
+          "confounders: made from other inputs, building them anew"
         )
       return found == key
 

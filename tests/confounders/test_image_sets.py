@@ -16,11 +16,6 @@ from tests import small
 from tests.confounders.test_build import run_of, section
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
-
 class Secret(dict):
   """A record whose labels must not be looked at."""
 

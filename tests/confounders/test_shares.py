@@ -15,11 +15,6 @@ SAMPLED = 7  # of 64 positions, or of 256 of an early map
 LAYERS = {"early": "stage1"}
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
-
 def brute_force(features, centres):
   """Shares by the nearest centre of every position, in float64."""
   features = features[:, :, None].astype(np.float64)

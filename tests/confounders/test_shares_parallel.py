@@ -13,7 +13,7 @@ from tests.processes import finish, slurm, start_each
 # batches of 16; of each map 7 of 64 positions, or all.
 CODE = """
 import json, pathlib, jax, numpy as np
-from causal_mlr_jax.confounders import features, images
+from causal_mlr_jax.confounders import features, image_sets
 from tests import small
 from tests.confounders.test_build import run_of
 
@@ -25,9 +25,9 @@ def watched(*args):
 
 of_each, features._of_each = features._of_each, watched
 dataset = small.dataset({data!r})
-chosen = images.Images(
-  {of!r}, images.Split(dataset, 'train[:90]'),
-  (images.Split(dataset, 'test[:20]'),), 'decode')
+chosen = image_sets.Images(
+  {of!r}, image_sets.Split(dataset, 'train[:90]'),
+  (image_sets.Split(dataset, 'test[:20]'),), 'decode')
 result = {{}}
 for kind in {kinds!r}:
   for name, most in (('all', 64), ('some', 7)):

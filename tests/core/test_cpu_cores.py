@@ -14,9 +14,9 @@ SNIPPET = """
 import os, sys
 if sys.argv[1:]:
   os.sched_setaffinity(0, {int(os.environ[sys.argv[1]])})
-from causal_mlr_jax.core import cores, parallel
+from causal_mlr_jax.core import cpu_cores, parallel
 parallel.initialize()
-print("cores", cores.own_cores())
+print("cores", cpu_cores.own_cores())
 """
 
 

@@ -13,11 +13,6 @@ from causal_mlr_jax.training import learner
 from tests import small
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
-
 def train(dataset, seed=0, batch_size=24, extras=None):
   return pipeline.train_batches(
     dataset,

@@ -19,13 +19,6 @@ from tests.test_official import write_coco, write_nus_wide
 TARGET = {"confounders.data": "target", "confounders.num": 4}
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def provenance(workdir):
   return atomic_files.read_json(workdir / "confounders" / build.PROVENANCE)
 

@@ -7,7 +7,6 @@ import pytest
 
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.stages import required_files
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.weights import started_from, torchvision_imagenet
 from causal_mlr_jax.workdir import Workdir
@@ -116,10 +115,11 @@ def test_a_training_that_was_begun_needs_no_files_any_more(tmp_path):
   )
   method = model_lib.find_method("ml_gcn")
   folder = Workdir(str(tmp_path / "run"))
+  check = run.ACTIONS["train"].check
   with pytest.raises(UserError, match=r"(?s)gone\.pth.*gone\.txt"):
-    required_files.check(config, method, folder, "train")
+    check(config, method, folder)
   (folder.checkpoints / "4").mkdir(parents=True)
-  required_files.check(config, method, folder, "train")
+  check(config, method, folder)
 
 
 def test_what_clusters_must_be_said(tmp_path):

@@ -23,13 +23,6 @@ SOURCES = {
 FLAGS = {"train.epochs": 1.0, "data.test_splits": ("test",)}
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 @pytest.fixture(scope="module", params=SOURCES)
 def measured(request, data_dir, tmp_path_factory):
   path = tmp_path_factory.mktemp(request.param) / "run"
