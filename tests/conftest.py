@@ -14,10 +14,14 @@ CACHE = pathlib.Path(
 )
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# Most of the time is compilation, which is quicker without optimisation, here
-# and in the processes that tests start. See `optimised` for exceptions.
+# Most of the time is compilation. It takes half without optimisation, here and
+# in the processes that tests start, see `optimised` for exceptions; and half of
+# that where XLA emits fused loops as LLVM's code at once.
 UNOPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 os.environ.setdefault(UNOPTIMISED, "1")
+os.environ["XLA_FLAGS"] = " ".join(
+  [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+).strip()
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.data.builders import official
+from tests.devices import xla_flags
 from tests.processes import ROOT, finish, read_losses, start, wait_until
 from tests.weights import torchvision_file
 
@@ -86,7 +87,7 @@ def test_it_trains_stops_goes_on_and_reports(
       [photos, f"--config.backbone.pretrained={file}"],
       BASE,
       processes,
-      XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}",
+      XLA_FLAGS=xla_flags(devices),
     )
 
   running = begin()
