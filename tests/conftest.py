@@ -72,6 +72,16 @@ def dataset(data_dir):
   return small.dataset(data_dir)
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+  """The program as a user starts it, quick to call; see `tests/program.py`."""
+  from tests.program import Program
+
+  found = Program(tmp_path_factory.mktemp("program"))
+  yield found
+  found.close()
+
+
 @pytest.fixture
 def golden():
   """Loads a golden file by name as a dict of arrays."""

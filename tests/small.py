@@ -1,6 +1,7 @@
 """A configuration and data that a test trains on in seconds."""
 
 import numpy as np
+import pytest
 
 from causal_mlr_jax.data import dataset as dataset_lib
 from configs import common, context_emoji
@@ -27,6 +28,13 @@ def config(method, data_dir, **overrides):
       c.method[key] = value
   c.update_from_flattened_dict(overrides)
   return c.lock()
+
+
+def slow(method):
+  """Marks of a slow test that trains a method."""
+  # Without optimisation XLA makes NaN of the gradients of TDRG.
+  marks = [pytest.mark.optimised] if method == "tdrg" else []
+  return [pytest.mark.slow, *marks]
 
 
 def builder(data_dir):

@@ -12,7 +12,6 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.preprocess import op_string
-from tests import small
 from tests.confounders.test_build import run_of, section
 
 

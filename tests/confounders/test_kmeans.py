@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
@@ -105,7 +105,6 @@ rows_20_by_3 = hnp.arrays(
 
 
 @given(rows_20_by_3, st.integers(0, 2**31 - 1))
-@settings(deadline=None, max_examples=60)
 def test_inertia_never_rises(features, seed):
   if len(np.unique(features, axis=0)) < 4:
     return
@@ -116,7 +115,6 @@ def test_inertia_never_rises(features, seed):
 
 
 @given(rows_20_by_3, st.data())
-@settings(deadline=None, max_examples=40)
 def test_rows_of_weight_0_are_not_read(features, data):
   weights = data.draw(
     hnp.arrays(np.float32, 20, elements=st.sampled_from([0.0, 1.0, 2.0]))

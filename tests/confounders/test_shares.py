@@ -7,7 +7,6 @@ import pytest
 
 from causal_mlr_jax.confounders import build, image_sets
 from causal_mlr_jax.core.fingerprint import fingerprint
-from tests import small
 from tests.confounders.test_build import extract, run, run_of, section
 from tests.confounders.test_image_sets import of
 

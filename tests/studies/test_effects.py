@@ -17,7 +17,7 @@ from tests import small
 
 SOURCES = {
   "causal": {"training_labels", "scores", "causal_head"},
-  "q2l": {"training_labels", "scores"},
+  "baseline": {"training_labels", "scores"},
   "c_tran": {"training_labels", "scores", "known_labels"},
 }
 FLAGS = {"train.epochs": 1.0, "data.test_splits": ("test",)}
