@@ -73,13 +73,26 @@ def dataset(data_dir):
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory):
-  """The program as a user starts it, quick to call; see `tests/program.py`."""
-  from tests.program import Program
+def forks(tmp_path_factory):
+  """A process with the program imported, to run code in forks of it."""
+  from tests.forks import Forks
 
-  found = Program(tmp_path_factory.mktemp("program"))
+  found = Forks(tmp_path_factory.mktemp("forks"))
   yield found
   found.close()
+
+
+@pytest.fixture
+def program(forks):
+  """The program as a user starts it; returns exit code, stdout, stderr."""
+  from tests.devices import xla_flags
+  from tests.forks import PROGRAM
+
+  def call(*arguments, devices=1):
+    (done,) = forks.run(PROGRAM, arguments, XLA_FLAGS=xla_flags(devices))
+    return done
+
+  return call
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import hashlib
 import os
 import pathlib
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -13,7 +11,6 @@ from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.convert import image_builder
 from causal_mlr_jax.data.formats.raw_dataset import Item, Source
 from tests.data.builders import official
-from tests.paths import ROOT
 
 LABELS = ("a", "b", "c")
 MODES = ("RGB", "L", "RGBA", "1", "P")  # of the PNG files
@@ -84,8 +81,8 @@ def digests(data):
 # of writing the next one.
 SCRIPT = """
 import os, pathlib, signal, sys
-from causal_mlr_jax.data import dataset, shards
-from causal_mlr_jax.data import image_builder
+from causal_mlr_jax.data import dataset
+from causal_mlr_jax.data.convert import image_builder, shards
 from tests.data import plain
 
 shards.IMAGES_A_SHARD = 4
@@ -103,23 +100,12 @@ def then_end(function, after):
 
 if how:
   owner, name = {
-    "records": (shards.tfds_format, "write_records"),
-    "note": (shards.files, "write_json"),
-    "metadata": (shards.tfds_format, "write_metadata"),
+    "records": (shards.tfds_files, "write_records"),
+    "note": (shards.atomic_files, "write_json"),
+    "metadata": (shards.tfds_files, "write_metadata"),
     "move": (pathlib.Path, "rename"),
     "remove": (image_builder.shutil, "rmtree"),
   }[how[0]]
   setattr(owner, name, then_end(getattr(owner, name), int(how[1])))
 dataset.prepare(plain.make(files, data))
 """
-
-
-def run(script, *arguments):
-  return subprocess.run(
-    [sys.executable, script, *map(str, arguments)],
-    env=os.environ | {"PYTHONPATH": str(ROOT)},
-    capture_output=True,
-    text=True,
-    check=False,
-    timeout=100,
-  )

@@ -143,10 +143,10 @@ def test_to_prepare_needs_no_weights_but_says_that_training_will(
   assert "11" in said
 
 
-def test_the_report_says_what_a_run_started_from(tmp_path, capsys):
+def test_the_report_says_what_a_run_started_from(data_dir, tmp_path, capsys):
   config = small.config(
     "baseline",
-    tmp_path / "data",
+    data_dir,
     **{
       "train.epochs": 0.5,
       "data.test_splits": ("test",),

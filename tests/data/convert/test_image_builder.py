@@ -19,7 +19,6 @@ from tests.data.plain import (
   make,
   prepare,
   read_plain,
-  run,
 )
 
 
@@ -80,12 +79,10 @@ def test_every_form_that_is_kept_decodes(files, tmp_path):
     assert np.abs(pixels - expected).mean() < 4, k
 
 
-def test_two_conversions_give_the_same_bytes(files, tmp_path):
+def test_two_conversions_give_the_same_bytes(forks, files, tmp_path):
   prepare(files, tmp_path / "one")
   moved = files.rename(tmp_path / "elsewhere")
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT)
-  run(script, moved, tmp_path / "two")
+  forks.run(SCRIPT, (moved, tmp_path / "two"))
   one, two = digests(tmp_path / "one"), digests(tmp_path / "two")
   assert one == two
   assert all(name.startswith("plain/default/1.0.0/") for name in one)
@@ -183,10 +180,9 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 """
 
 
-def test_a_full_disk_is_one_clear_error(files, tmp_path):
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT.replace("dataset.prepare", FULL + "dataset.prepare"))
-  done = run(script, files, tmp_path / "data")
+def test_a_full_disk_is_one_clear_error(forks, files, tmp_path):
+  code = SCRIPT.replace("dataset.prepare", FULL + "dataset.prepare")
+  (done,) = forks.run(code, (files, tmp_path / "data"))
   last = done.stderr.strip().splitlines()[-1]
   assert "UserError: Cannot prepare the data set 'plain'" in last
   assert "File too large" in last
