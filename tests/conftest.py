@@ -1,4 +1,4 @@
-"""Settings of the whole suite: strict JAX and a compilation cache."""
+"""Settings of the whole suite: strict JAX, quick compilation, shared data."""
 
 import os
 import pathlib
@@ -13,7 +13,15 @@ CACHE = pathlib.Path(
   os.environ.get("PYTEST_XDIST_WORKER", ""),
 )
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# Most of the time is compilation. It takes half without optimisation, here and
+# in the processes that tests start, see `optimised` for exceptions; and half of
+# that where XLA emits fused loops as LLVM's code at once.
+UNOPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+os.environ.setdefault(UNOPTIMISED, "1")
+os.environ["XLA_FLAGS"] = " ".join(
+  [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+).strip()
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -21,9 +29,70 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 # No test is timed: a first example compiles, and machines are shared.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("thorough", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=15)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+  """Tries fewer examples of properties unless slow tests are asked for."""
+  if not config.getoption("--hypothesis-profile"):
+    fast = config.getoption("markexpr") == "not slow"
+    hypothesis.settings.load_profile("fast" if fast else "thorough")
+
+
+@pytest.fixture(autouse=True)
+def optimised(request, monkeypatch):
+  """Compiles as a user's program does where the marker of that name says so."""
+  if request.node.get_closest_marker("optimised") is None:
+    yield
+    return
+  monkeypatch.setenv(UNOPTIMISED, "0")
+  before = jax.config.jax_disable_most_optimizations
+  jax.config.update("jax_disable_most_optimizations", False)
+  yield
+  jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+  """A folder with the small variant prepared; not to be changed."""
+  from tests import small  # takes seconds to import
+
+  path = tmp_path_factory.mktemp("data")
+  small.dataset(path)
+  return path
+
+
+@pytest.fixture(scope="session")
+def dataset(data_dir):
+  """The small variant, prepared."""
+  from tests import small
+
+  return small.dataset(data_dir)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+  """A process with the program imported, to run code in forks of it."""
+  from tests.forks import Forks
+
+  found = Forks(tmp_path_factory.mktemp("forks"))
+  yield found
+  found.close()
+
+
+@pytest.fixture
+def program(forks):
+  """The program as a user starts it; returns exit code, stdout, stderr."""
+  from tests.devices import xla_flags
+  from tests.forks import PROGRAM
+
+  def call(*arguments, devices=1):
+    (done,) = forks.run(PROGRAM, arguments, XLA_FLAGS=xla_flags(devices))
+    return done
+
+  return call
 
 
 @pytest.fixture

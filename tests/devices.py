@@ -13,6 +13,14 @@ import textwrap
 from tests.paths import ROOT
 
 
+def xla_flags(devices: int) -> str:
+  """Returns the suite's own flags of XLA, and that for so many CPU devices."""
+  flags = os.environ.get("XLA_FLAGS", "").split()
+  name = "--xla_force_host_platform_device_count"
+  flags = [flag for flag in flags if not flag.startswith(name)]
+  return " ".join([*flags, f"{name}={devices}"])
+
+
 def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
   """Runs Python code on CPU devices and returns what it printed as JSON.
 
@@ -25,15 +33,12 @@ def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
     "jax.config.update('jax_numpy_rank_promotion', 'raise')\n"
     f"assert jax.device_count() == {devices}, jax.devices()\n"
   )
-  flags = os.environ.get("XLA_FLAGS", "").split()
-  name = "--xla_force_host_platform_device_count"
-  flags = [flag for flag in flags if not flag.startswith(name)]
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
     "PYTHONPATH": os.pathsep.join(
       [str(ROOT), os.environ.get("PYTHONPATH", "")]
     ).rstrip(os.pathsep),
-    "XLA_FLAGS": " ".join([*flags, f"{name}={devices}"]),
+    "XLA_FLAGS": xla_flags(devices),
   }
   result = subprocess.run(
     [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code)],

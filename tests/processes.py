@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from tests.devices import xla_flags
 from tests.paths import ROOT
 
 # JAX derives the coordinator's port from the number of the Slurm job.
@@ -42,7 +43,7 @@ def slurm(processes=2, devices=1):
   """
   job = {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    "XLA_FLAGS": xla_flags(devices),
     "SLURM_JOB_ID": str(_free_port() - PORTS.start),
     "SLURM_STEP_NODELIST": "localhost",
     "SLURM_NTASKS": str(processes),

@@ -1,9 +1,10 @@
 """A configuration and data that a test trains on in seconds."""
 
 import numpy as np
+import pytest
 
 from causal_mlr_jax.data import dataset as dataset_lib
-from configs import context_emoji
+from configs import common, context_emoji
 
 SIZES = {"embed_dim": 16, "hidden": 24, "joint_dim": 16, "output_dim": 16}
 
@@ -13,7 +14,12 @@ def config(method, data_dir, **overrides):
   c = context_emoji.get_config(method)
   c.data.update(dir=str(data_dir), variant="small")
   c.backbone.width = 8
-  c.confounders.update(num=6, image_size=64, batch_size=48)
+  c.confounders.update(num=6, image_size=32, batch_size=48)
+  # A random network, since that of ImageNet takes long to compile.
+  c.confounders.backbone = common.backbone("resnet", "scratch")
+  c.confounders.backbone.update(depth=18, stage_sizes=(1, 1), width=4)
+  c.confounders.backbone.stem = "small"
+  c.confounders.early_layer = "stage1"
   c.train.update(batch_size=24, epochs=2.0, log_every=2)
   c.first_stage.epochs = 1.0
   c.evaluate.update(batch_size=48, every_epochs=1.0)
@@ -22,6 +28,13 @@ def config(method, data_dir, **overrides):
       c.method[key] = value
   c.update_from_flattened_dict(overrides)
   return c.lock()
+
+
+def slow(method):
+  """Marks of a slow test that trains a method."""
+  # Without optimisation XLA makes NaN of the gradients of TDRG.
+  marks = [pytest.mark.optimised] if method == "tdrg" else []
+  return [pytest.mark.slow, *marks]
 
 
 def builder(data_dir):

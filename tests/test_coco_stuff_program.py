@@ -7,14 +7,13 @@ the official form; the program, its recipe and its stages are the real ones.
 import hashlib
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.data.builders import official
-from tests.processes import ROOT, finish, read_losses, start, wait_until
+from tests.devices import xla_flags
+from tests.processes import finish, read_losses, start, wait_until
 from tests.weights import torchvision_file
 
 # One device, eight, and two processes of four.
@@ -48,24 +47,18 @@ def photos(tmp_path):
 
 
 def test_without_weights_it_is_refused_before_anything_is_prepared(
-  photos, tmp_path
+  program, photos, tmp_path
 ):
-  done = subprocess.run(
-    [
-      *(sys.executable, "-m", "causal_mlr_jax.main"),
-      *("--config=configs/coco_stuff.py", photos),
-      f"--workdir={tmp_path / 'run'}",
-      f"--config.data.dir={tmp_path / 'data'}",
-    ],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=False,
+  code, _, err = program(
+    "--config=configs/coco_stuff.py",
+    photos,
+    f"--workdir={tmp_path / 'run'}",
+    f"--config.data.dir={tmp_path / 'data'}",
   )
-  assert done.returncode == 2
-  assert "Traceback" not in done.stderr
+  assert code == 2
+  assert "Traceback" not in err
   for words in ("resnet50-0676ba61.pth (98 MB)", "pretrained=FILE", "=scratch"):
-    assert words in done.stderr
+    assert words in err
   assert not (tmp_path / "run").exists()
   assert not (tmp_path / "data").exists()
 
@@ -86,7 +79,7 @@ def test_it_trains_stops_goes_on_and_reports(
       [photos, f"--config.backbone.pretrained={file}"],
       BASE,
       processes,
-      XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}",
+      XLA_FLAGS=xla_flags(devices),
     )
 
   running = begin()

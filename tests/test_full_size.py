@@ -25,6 +25,7 @@ RECIPES = {
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_runs_as_it_ships(recipe, tmp_path):
   write, depth = RECIPES[recipe]

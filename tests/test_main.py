@@ -1,6 +1,5 @@
 """The command line as a user meets it: its errors above all."""
 
-import os
 import subprocess
 import sys
 
@@ -9,24 +8,6 @@ import pytest
 from tests.paths import ROOT
 
 EMOJI = "--config=configs/context_emoji.py"
-
-
-def call(*arguments, devices=1):
-  """Runs the program in a process; returns exit code, stdout, stderr."""
-  environment = os.environ | {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-  }
-  result = subprocess.run(
-    [sys.executable, "-m", "causal_mlr_jax.main", *map(str, arguments)],
-    env=environment,
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    timeout=120,
-    check=False,
-  )
-  return result.returncode, result.stdout, result.stderr
 
 
 MISTAKES = {
@@ -88,12 +69,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
+def test_a_mistake_is_one_message_and_leaves_nothing(program, name, tmp_path):
   arguments, words = MISTAKES[name]
   workdir, data = tmp_path / "run", tmp_path / "data"
   if arguments and arguments[0].startswith(EMOJI):
     arguments = [*arguments, f"--config.data.dir={data}"]
-  code, out, err = call(*arguments, f"--workdir={workdir}")
+  code, out, err = program(*arguments, f"--workdir={workdir}")
   assert code == 2, err
   assert words in err
   assert "Traceback" not in err
@@ -103,41 +84,48 @@ def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
   assert not data.exists()
 
 
-def test_a_batch_size_that_devices_do_not_divide(tmp_path):
-  code, _, err = call(EMOJI, f"--workdir={tmp_path / 'run'}", devices=3)
+def test_a_batch_size_that_devices_do_not_divide(program, tmp_path):
+  code, _, err = program(EMOJI, f"--workdir={tmp_path / 'run'}", devices=3)
   assert code == 2
   assert "train.batch_size = 32 cannot be split over 3 devices" in err
   assert "30 or 33" in err
   assert not (tmp_path / "run").exists()
 
 
-def test_an_unwritable_workdir(tmp_path):
+def test_an_unwritable_workdir(program, tmp_path):
   (tmp_path / "file").write_text("not a folder")
-  code, _, err = call(EMOJI, f"--workdir={tmp_path / 'file' / 'run'}")
+  code, _, err = program(EMOJI, f"--workdir={tmp_path / 'file' / 'run'}")
   assert code == 2
   assert "cannot be written" in err
   assert "Traceback" not in err
 
 
-def test_missing_data_and_missing_checkpoint(tmp_path):
+def test_missing_data_and_missing_checkpoint(program, tmp_path):
   flags = [EMOJI, f"--config.data.dir={tmp_path / 'data'}"]
   workdir = tmp_path / "run"
-  code, _, err = call(*flags, f"--workdir={workdir}", "--mode=evaluate")
+  code, _, err = program(*flags, f"--workdir={workdir}", "--mode=evaluate")
   assert code == 2
   assert "no checkpoint" in err
   assert "--mode=train" in err
   (workdir / "checkpoints" / "10").mkdir(parents=True)
-  code, _, err = call(*flags, f"--workdir={workdir}", "--mode=evaluate")
+  code, _, err = program(*flags, f"--workdir={workdir}", "--mode=evaluate")
   assert code == 2
   assert "is not in" in err
   assert "--config.data.dir" in err
 
 
 def test_help_explains_the_modes():
-  code, out, err = call("--help")
-  assert code == 0, err
+  done = subprocess.run(
+    [sys.executable, "-m", "causal_mlr_jax.main", "--help"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
   for words in ("confounders:", "evaluate:", "--workdir", "context_emoji.py"):
-    assert words in out
+    assert words in done.stdout
 
 
 def test_an_interruption_is_one_line(monkeypatch, capsys):

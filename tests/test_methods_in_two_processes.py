@@ -37,13 +37,6 @@ FLAGS = [
 FIRST_STEPS, STEPS = 4, 8  # of 96 images
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def flags_of(method):
   fields = context_emoji.get_config(method).method
   sizes = [f"--config.method.{k}={v}" for k, v in small.SIZES.items()]
@@ -60,27 +53,29 @@ def stop(running, there):
   return int(step)
 
 
-def begin(method, workdir, data_dir, *flags, processes=2, **variables):
-  base = flags_of(method)
-  return start(workdir, data_dir, flags, base, processes, **variables)
+def begin(method, workdir, data_dir, *flags, processes=2):
+  return start(workdir, data_dir, flags, flags_of(method), processes)
 
 
 def test_a_signal_between_two_stages_stops_both_processes(data_dir, tmp_path):
-  # Compilation is most of the time, so it is a quick one here. (Not for TDRG,
-  # whose gradients XLA makes NaN that way, on one device as well.)
-  quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+  # Its two networks are quick ones, and it is tested on one split.
+  quick = [
+    "--config.backbone.stage_sizes=(1,)",
+    "--config.data.test_splits=('test',)",
+  ]
   first = tmp_path / "first_stage" / "checkpoints" / str(FIRST_STEPS)
-  running = begin("cam_based", tmp_path, data_dir, **quick)
+  running = begin("cam_based", tmp_path, data_dir, *quick)
   assert stop(running, first.exists) == 1
   assert (tmp_path / "checkpoints" / "1").exists()
-  finish(begin("cam_based", tmp_path, data_dir, **quick))
+  finish(begin("cam_based", tmp_path, data_dir, *quick))
   assert (tmp_path / "checkpoints" / str(STEPS)).exists()
   assert len(read_losses(tmp_path)) == STEPS // 2
   assert read_metrics(tmp_path)["test"]["images"] == 96
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+  "method", [pytest.param(name, marks=small.slow(name)) for name in METHODS]
+)
 def test_a_method_goes_on_bit_for_bit_and_evaluates(method, data_dir, tmp_path):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   finish(begin(method, whole, data_dir))

@@ -19,13 +19,6 @@ from causal_mlr_jax.workdir import as_json
 from tests import small
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def read_state(workdir):
   """The newest checkpoint: step, arrays by path, place in the data."""
   import orbax.checkpoint as ocp
@@ -45,7 +38,12 @@ def read_log(workdir):
 
 
 def test_from_nothing_to_a_report_and_again(data_dir, tmp_path, capsys):
-  config = small.config("causal", data_dir)
+  imagenet = {
+    "confounders.backbone.name": "efficientnet_lite",
+    "confounders.backbone.pretrained": "efficientnet_lite0",
+    "confounders.image_size": 64,
+  }
+  config = small.config("causal", data_dir, **imagenet)
   workdir = tmp_path / "run"
   run.run(config, str(workdir), "train")
   report = json.loads((workdir / "report" / "report.json").read_text())
@@ -93,21 +91,24 @@ def stop_at(monkeypatch, step, action):
   monkeypatch.setattr(Writer, "write", spy)
 
 
-# Where a method is stopped; the others, at step 4, take minutes together.
-STOPS = {"causal": 4, "baseline": 2, "feature_split": 2, "c_tran": 6}
-OTHERS = sorted(set(lookup.names(model_lib.METHODS)) - STOPS.keys())
+# Where a method is stopped; the others at step 4.
+STOPS = {"baseline": 2, "feature_split": 2, "c_tran": 6}
+METHODS = lookup.names(model_lib.METHODS)
+# With what most methods lack: a table with a row for each image.
+FAST = "causal"
 
 
 @pytest.mark.parametrize(
-  ("method", "at"),
+  "method",
   [
-    *STOPS.items(),
-    *(pytest.param(name, 4, marks=pytest.mark.slow) for name in OTHERS),
+    pytest.param(name, marks=() if name == FAST else small.slow(name))
+    for name in METHODS
   ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(
-  method, at, data_dir, tmp_path, monkeypatch
+  method, data_dir, tmp_path, monkeypatch
 ):
+  at = STOPS.get(method, 4)
   config = small.config(method, data_dir)
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   run.run(config, str(whole), "train")

@@ -1,8 +1,6 @@
 """The folder of a run, also while other processes look at it."""
 
 import dataclasses
-import subprocess
-import sys
 
 import pytest
 
@@ -11,7 +9,6 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.workdir import Workdir, as_json
 from configs import context_emoji
-from tests.devices import ROOT
 
 PROCESSES, CHECKS = 4, 200
 # Waits for the others, so that all of them check at once.
@@ -35,20 +32,11 @@ print(len(refusals), *refusals[:1])
 """
 
 
-def test_processes_that_check_one_folder_do_not_refuse_it(tmp_path):
+def test_processes_that_check_one_folder_do_not_refuse_it(forks, tmp_path):
   meeting = tmp_path / "meeting"
   meeting.mkdir()
-  folders = [str(tmp_path / "run"), str(meeting)]
-  running = [
-    subprocess.Popen(
-      [sys.executable, "-c", SNIPPET, *folders, str(i)],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      text=True,
-    )
-    for i in range(PROCESSES)
-  ]
-  said = [process.communicate(timeout=300)[0] for process in running]
+  calls = [(tmp_path / "run", meeting, i) for i in range(PROCESSES)]
+  said = [done.stdout for done in forks.run(SNIPPET, *calls)]
   assert said == ["0\n"] * PROCESSES
   assert list((tmp_path / "run").iterdir()) == []
 

@@ -96,9 +96,7 @@ def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
     def fit() -> bool:
       found = _fingerprint_in(folder)
       if found not in (key, None):
-        progress.say(
-          "confounders: made from other side_inputs, building them anew"
-        )
+        progress.say("confounders: made from other inputs, building them anew")
       return found == key
 
     if not parallel.first_decides(fit):

@@ -17,11 +17,6 @@ from causal_mlr_jax.weights import backbone_weights
 from tests import small
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
-
 def section(**overrides):
   """A small random ResNet, so that compiling costs nothing."""
   config = small.config("causal", "unused").confounders.unlock()

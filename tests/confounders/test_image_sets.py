@@ -12,13 +12,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.preprocess import op_string
-from tests import small
 from tests.confounders.test_build import run_of, section
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
 
 
 class Secret(dict):

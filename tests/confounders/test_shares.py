@@ -7,17 +7,11 @@ import pytest
 
 from causal_mlr_jax.confounders import build, image_sets
 from causal_mlr_jax.core.fingerprint import fingerprint
-from tests import small
 from tests.confounders.test_build import extract, run, run_of, section
 from tests.confounders.test_image_sets import of
 
 SAMPLED = 7  # of 64 positions, or of 256 of an early map
 LAYERS = {"early": "stage1"}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
 
 
 def brute_force(features, centres):

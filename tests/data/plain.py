@@ -3,8 +3,6 @@
 import hashlib
 import os
 import pathlib
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -13,7 +11,6 @@ from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.convert import image_builder
 from causal_mlr_jax.data.formats.raw_dataset import Item, Source
 from tests.data.builders import official
-from tests.paths import ROOT
 
 LABELS = ("a", "b", "c")
 MODES = ("RGB", "L", "RGBA", "1", "P")  # of the PNG files
@@ -112,14 +109,3 @@ if how:
   setattr(owner, name, then_end(getattr(owner, name), int(how[1])))
 dataset.prepare(plain.make(files, data))
 """
-
-
-def run(script, *arguments):
-  return subprocess.run(
-    [sys.executable, script, *map(str, arguments)],
-    env=os.environ | {"PYTHONPATH": str(ROOT)},
-    capture_output=True,
-    text=True,
-    check=False,
-    timeout=100,
-  )

@@ -126,8 +126,8 @@ def test_parts_feed_batches_and_leave_the_fingerprint(dataset):
   assert dataset.fingerprint == before
 
 
-def test_parts_of_a_data_set_that_is_computed(tmp_path):
-  dataset = small.dataset(tmp_path)
+def test_parts_of_a_data_set_that_is_computed(data_dir):
+  dataset = small.dataset(data_dir)
   np.testing.assert_array_equal(
     dataset.label_matrix("train[90%:]"), dataset.label_matrix("train")[86:]
   )

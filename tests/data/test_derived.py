@@ -5,26 +5,19 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.derived import relabelled
-from tests import small
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
 
 LABELS = ("feline", "nothing", "bike", "cat-like")
 
 
-def test_labels_are_mapped_and_the_rest_is_left_out(target):
+def test_labels_are_mapped_and_the_rest_is_left_out(dataset):
   shared = [("feline", "cat"), ("bike", "bicycle")]
-  view, columns = relabelled(target, LABELS, shared)
+  view, columns = relabelled(dataset, LABELS, shared)
   np.testing.assert_array_equal(columns, [0, 2])
   assert view.labels == LABELS
   assert view.biased_pairs == ()
-  own = target.label_matrix("test")
+  own = dataset.label_matrix("test")
   got = view.label_matrix("test")
-  cat, bicycle = (target.labels.index(x) for x in ("cat", "bicycle"))
+  cat, bicycle = (dataset.labels.index(x) for x in ("cat", "bicycle"))
   np.testing.assert_array_equal(got[:, 0], own[:, cat])
   np.testing.assert_array_equal(got[:, 2], own[:, bicycle])
   assert not got[:, [1, 3]].any()
@@ -32,19 +25,19 @@ def test_labels_are_mapped_and_the_rest_is_left_out(target):
   assert len(records) == 10
   for i, record in enumerate(records):
     np.testing.assert_array_equal(record["labels"], got[10 + i])
-    assert record["image"] == target.source("test")[10 + i]["image"]
+    assert record["image"] == dataset.source("test")[10 + i]["image"]
 
 
-def test_two_labels_of_the_target_can_be_one(target):
+def test_two_labels_of_the_target_can_be_one(dataset):
   shared = [("feline", "cat"), ("feline", "dog")]
-  view, _ = relabelled(target, LABELS, shared)
-  own = target.label_matrix("test")
-  cat, dog = (target.labels.index(x) for x in ("cat", "dog"))
+  view, _ = relabelled(dataset, LABELS, shared)
+  own = dataset.label_matrix("test")
+  cat, dog = (dataset.labels.index(x) for x in ("cat", "dog"))
   want = np.maximum(own[:, cat], own[:, dog])
   np.testing.assert_array_equal(view.label_matrix("test")[:, 0], want)
 
 
 @pytest.mark.parametrize("shared", [[], [("feline", "lion")], [("x", "cat")]])
-def test_wrong_names(target, shared):
+def test_wrong_names(dataset, shared):
   with pytest.raises(UserError, match=r"lion|none at all|x"):
-    relabelled(target, LABELS, shared)
+    relabelled(dataset, LABELS, shared)

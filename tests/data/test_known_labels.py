@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import known_labels
 
-few = settings(max_examples=30, deadline=None)
 
-
-@few
 @given(st.integers(1, 40), st.integers(0, 2**31))
 def test_drawn_states_tell_the_truth(count, seed):
   rng = np.random.default_rng(seed)
@@ -37,7 +34,6 @@ def test_drawn_states_are_uniform():
   np.testing.assert_allclose(known.mean(0), 3 / 8, atol=0.03)
 
 
-@few
 @given(
   st.integers(0, 99), st.integers(1, 120), st.integers(0, 10**6), st.data()
 )

@@ -2,12 +2,10 @@
 
 import hypothesis.extra.numpy as npst
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.data import label_embeddings
-
-few = settings(max_examples=30, deadline=None)
 
 
 @st.composite
@@ -38,7 +36,6 @@ def embeddings(labels_MN, dim):
   )
 
 
-@few
 @given(label_tables())
 def test_counts_are_those_of_a_loop(labels):
   counted = label_embeddings.cooccurrence(labels)
@@ -51,7 +48,6 @@ def test_counts_are_those_of_a_loop(labels):
   assert counted.counts_NN.dtype == counted.nums_N.dtype == np.float32
 
 
-@few
 @given(label_tables())
 def test_conditional_probabilities(labels):
   counted = label_embeddings.cooccurrence(labels)
@@ -63,7 +59,6 @@ def test_conditional_probabilities(labels):
   np.testing.assert_allclose(joint, joint.T, atol=1e-5)
 
 
-@few
 @given(label_tables(), st.integers(0, 4))
 def test_products_of_embeddings_are_the_information(labels, more):
   matrix = information(labels)
@@ -78,7 +73,6 @@ def test_products_of_embeddings_are_the_information(labels, more):
   assert (found[:, labels.shape[1] :] == 0).all()
 
 
-@few
 @given(label_tables(), st.integers(1, 9))
 def test_embeddings_have_their_signs_determined(labels, dim):
   found = embeddings(labels, dim)

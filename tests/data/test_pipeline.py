@@ -13,11 +13,6 @@ from causal_mlr_jax.training import learner
 from tests import small
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-  return small.dataset(tmp_path_factory.mktemp("data"))
-
-
 def train(dataset, seed=0, batch_size=24, extras=None):
   return pipeline.train_batches(
     dataset,
@@ -181,8 +176,8 @@ def test_examples_are_those_of_evaluation(dataset):
     np.testing.assert_array_equal(value, batch[key][:2])
 
 
-def test_to_know_the_shapes_two_images_are_read(tmp_path, monkeypatch):
-  config, dataset = small.config("baseline", tmp_path), small.dataset(tmp_path)
+def test_to_know_the_shapes_two_images_are_read(data_dir, dataset, monkeypatch):
+  config = small.config("baseline", data_dir)
   read, seen = Records.__getitem__, []
 
   def spy(self, index):

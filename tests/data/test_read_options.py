@@ -9,7 +9,6 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline, read_options
 from causal_mlr_jax.data.read_options import Reading
 from configs import common
-from tests import small
 
 
 def test_a_process_alone_has_a_thread_for_each_core(capsys):
@@ -36,8 +35,7 @@ def test_a_negative_number_is_named(key):
 
 
 @pytest.mark.parametrize("mib", [0, 5])
-def test_that_images_are_kept_is_said(mib, tmp_path, capsys):
-  dataset = small.dataset(tmp_path)
+def test_that_images_are_kept_is_said(mib, dataset, capsys):
   dataset = dataclasses.replace(dataset, reading=Reading(2, mib * 2**20))
   capsys.readouterr()
   pipeline.train_batches(dataset, "train", "decode|flip_lr", 8, seed=0)

@@ -5,13 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from causal_mlr_jax.losses import asymmetric, binary_cross_entropy
 
 # Other programs may be running: time is no failure.
-relaxed = settings(deadline=None, max_examples=50)
 SHAPE = (3, 4)
 logits_of = hnp.arrays(np.float32, SHAPE, elements=st.floats(-9, 9, width=32))
 labels_of = hnp.arrays(np.float32, SHAPE, elements=st.sampled_from([0.0, 1.0]))
@@ -28,7 +27,6 @@ def formula(logits, labels, positive, negative, clip, eps, above):
   return -loss - (1 - labels) * (1 - q) ** negative * log_q
 
 
-@relaxed
 @given(
   logits_of,
   labels_of,
@@ -56,7 +54,6 @@ def test_follows_the_formula(
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=limit)
 
 
-@relaxed
 @given(logits_of, labels_of, st.booleans())
 def test_without_focusing_it_is_the_cross_entropy(logits, labels, focusing):
   got = asymmetric.loss(
@@ -70,7 +67,6 @@ def test_without_focusing_it_is_the_cross_entropy(logits, labels, focusing):
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-@relaxed
 @given(logits_of, labels_of, gammas, gammas)
 def test_focusing_never_adds_to_the_loss(logits, labels, positive, negative):
   fields = {"gamma_positive": positive, "gamma_negative": negative}

@@ -4,19 +4,17 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from causal_mlr_jax.losses import binary_cross_entropy, focal
 
 # Other programs may be running: time is no failure.
-relaxed = settings(deadline=None, max_examples=50)
 SHAPE = (3, 4)
 logits_of = hnp.arrays(np.float32, SHAPE, elements=st.floats(-9, 9, width=32))
 labels_of = hnp.arrays(np.float32, SHAPE, elements=st.sampled_from([0.0, 1.0]))
 
 
-@relaxed
 @given(
   logits_of,
   labels_of,
@@ -34,7 +32,6 @@ def test_follows_the_formula(logits, labels, alpha, gamma):
   np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
 
 
-@relaxed
 @given(logits_of, labels_of)
 def test_without_weights_it_is_the_cross_entropy(logits, labels):
   got = focal.loss(

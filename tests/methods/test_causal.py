@@ -9,12 +9,13 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Confounders
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import causal
+from tests import heads
 from tests.methods.test_contract import make, make_inputs, make_labels
 
 
 def logits(head, variables, side, train=False):
   features, _ = make_inputs()
-  return head.apply(variables, features, side, train=train).logits
+  return heads.apply(head, variables, features, side, train=train).logits
 
 
 @given(a=st.floats(-60, 60), b=st.floats(-60, 60))
@@ -51,7 +52,7 @@ def test_an_unknown_option_names_the_choices():
 def test_confounders_change_the_answer(form):
   _, head = make("causal", intervention=form)
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   centres, prior = side["confounders"]
   uniform = np.full_like(prior, 1 / len(prior))
   one = logits(head, variables, side)
@@ -64,7 +65,7 @@ def test_confounders_change_the_answer(form):
 def test_under_the_literal_formula_nothing_is_left_of_the_sum():
   _, head = make("causal", intervention="linear", fusion="causal")
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   rng = np.random.default_rng(5)
   centres, prior = side["confounders"]
   others = [
@@ -81,7 +82,7 @@ def test_under_the_literal_formula_nothing_is_left_of_the_sum():
 def test_with_the_posterior_an_image_is_trained_with_its_own_context():
   _, head = make("causal", adjustment="posterior", dropout=0.0)
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   prior = jnp.broadcast_to(side["confounders"].prior_K, (3, 6))
   at_prior = logits(head, variables, side | {"context_share": prior}, True)
   own = logits(head, variables, side, True)
@@ -97,7 +98,7 @@ def test_with_the_posterior_an_image_is_trained_with_its_own_context():
 def with_context(head, seed=0):
   """Variables in which the contexts say something of the labels."""
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   weight = variables["params"]["context"]["weight"]
   drawn = np.random.default_rng(seed).normal(size=weight.shape)
   variables["params"]["context"]["weight"] = jnp.asarray(drawn, jnp.float32)
@@ -108,8 +109,8 @@ def test_the_offset_is_that_of_training_alone():
   _, head = make("causal", adjustment="offset", dropout=0.0)
   features, side = make_inputs()
   variables = with_context(head)
-  own = head.apply(variables, features, side, train=True).aux
-  test = head.apply(variables, features, side, train=False).aux
+  own = heads.apply(head, variables, features, side, train=True).aux
+  test = heads.apply(head, variables, features, side, train=False).aux
   np.testing.assert_allclose(
     own["logits_decoupled"], test["logits_decoupled"], atol=1e-5
   )
@@ -128,20 +129,19 @@ def test_the_context_is_fitted_by_its_own_loss_alone():
   features, side = make_inputs()
   variables, labels = with_context(head), make_labels()
 
-  def gradient(part):
-    def value(params):
-      out = head.apply({"params": params}, features, side, train=True)
-      _, parts = causal.loss(
-        out, {"labels": labels}, side, binary_cross_entropy.loss
-      )
-      return parts[part]
+  @jax.jit
+  @jax.jacrev
+  def gradients(params):
+    out = head.apply({"params": params}, features, side, train=True)
+    return causal.loss(
+      out, {"labels": labels}, side, binary_cross_entropy.loss
+    )[1]
 
-    return jax.grad(value)(variables["params"])
-
+  parts = gradients(variables["params"])
   for part in ("decoupled", "causal"):
-    own = gradient(part)["context"]
+    own = parts[part]["context"]
     assert all(float(jnp.abs(g).max()) == 0 for g in jax.tree.leaves(own))
-  found = gradient("context")
+  found = parts["context"]
   for name, tree in found.items():
     largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(tree))
     assert (largest > 0) == (name == "context"), name
@@ -151,7 +151,7 @@ def test_the_scale_of_the_features_does_not_matter():
   """Centres are standardised: networks of other scales are comparable."""
   _, head = make("causal")
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   centres, prior = side["confounders"]
   other = {"confounders": Confounders(100 * centres + 7, prior)}
   np.testing.assert_allclose(
@@ -164,7 +164,7 @@ def test_one_confounder_is_no_confounder():
   features, _ = make_inputs()
   one, prior = np.ones((1, 12), np.float32), np.ones(1, np.float32)
   side = {"confounders": Confounders(one, prior)}
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   got = logits(head, variables, side)
   moved = logits(head, variables, {"confounders": Confounders(5 * one, prior)})
   np.testing.assert_allclose(got, moved, atol=1e-6)
@@ -175,8 +175,8 @@ def test_learned_confounders_start_as_the_given_ones():
   features, side = make_inputs()
   _, given = make("causal")
   _, learned = make("causal", learn_confounders=True)
-  variables = given.init(jax.random.key(1), features, side, train=False)
-  more = learned.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(given, jax.random.key(1), features, side)
+  more = heads.init(learned, jax.random.key(1), features, side)
   start = more["params"].pop("confounders")
   assert start.shape == side["confounders"].centres_KC.shape
   np.testing.assert_allclose(
@@ -193,7 +193,7 @@ def test_learned_confounders_start_as_the_given_ones():
 def test_learned_confounders_take_the_place_of_the_given_ones():
   features, side = make_inputs()
   _, head = make("causal", learn_confounders=True)
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   centres, prior = side["confounders"]
   want = logits(head, variables, side)
   other = side | {"confounders": Confounders(centres[::-1] + 3, prior)}
@@ -210,8 +210,7 @@ def test_learned_confounders_take_the_place_of_the_given_ones():
 def test_every_learned_confounder_gets_a_gradient(form):
   features, side = make_inputs()
   _, head = make("causal", learn_confounders=True, intervention=form)
-  init = jax.jit(lambda key: head.init(key, features, side, train=False))
-  variables = init(jax.random.key(1))
+  variables = heads.init(head, jax.random.key(1), features, side)
 
   def loss(params):
     keys = {"dropout": jax.random.key(2)}

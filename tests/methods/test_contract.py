@@ -1,6 +1,6 @@
 """Every file of methods/ keeps the contract; a new one is found by itself."""
 
-import functools
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from causal_mlr_jax.data.label_embeddings import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
 from configs import choices
-from tests import small
+from tests import heads, small
 from tests.rounding import relative
 
 NAMES = lookup.names(model_lib.METHODS)
@@ -76,8 +76,8 @@ def make_labels():
 def make_reference(features):
   """What a frozen network says of the same images."""
   _, head = make("baseline")
-  variables = head.init(jax.random.key(9), features, {}, train=False)
-  return head.apply(variables, features, {}, train=False)
+  variables = heads.init(head, jax.random.key(9), features, {})
+  return heads.apply(head, variables, features, {})
 
 
 def test_every_method_has_its_line_in_the_configuration():
@@ -88,10 +88,11 @@ def test_every_method_has_its_line_in_the_configuration():
 def test_output_loss_and_scores(name):
   method, head = make(name)
   features, side = make_inputs()
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   assert set(variables) >= {"params"}
-  apply = jax.jit(lambda v, f: head.apply(v, f, side, train=False))
-  output, again = apply(variables, features), apply(variables, features)
+  output, again = (
+    heads.apply(head, variables, features, side) for _ in range(2)
+  )
   assert output.logits.shape == (BATCH, LABELS)
   assert output.logits.dtype == jnp.float32
   np.testing.assert_array_equal(output.logits, again.logits)
@@ -107,12 +108,12 @@ def test_output_loss_and_scores(name):
   assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
 
 
-@functools.cache
+@cache
 def gradients(name, dtype=jnp.float32):
   """Returns initial variables, logits in training and gradients."""
   method, head = make(name, dtype=dtype)
   features, side = make_inputs(dtype)
-  variables = head.init(jax.random.key(1), features, side, train=False)
+  variables = heads.init(head, jax.random.key(1), features, side)
   rest = {k: v for k, v in variables.items() if k != "params"}
 
   def loss(params):
@@ -165,15 +166,14 @@ def test_a_missing_side_input_is_named(name):
   features, side = make_inputs()
   batch = {"labels": jnp.asarray(make_labels())}
 
-  def train(side):
-    output, _ = head.init_with_output(
-      {"params": jax.random.key(1), "dropout": jax.random.key(2)},
-      features,
-      side,
-      train=True,
-    )
-    method.loss(output, batch, side, binary_cross_entropy.loss)
+  keys = {"params": jax.random.key(1), "dropout": jax.random.key(2)}
 
+  def step(side):
+    output, _ = head.init_with_output(keys, features, side, train=True)
+    return method.loss(output, batch, side, binary_cross_entropy.loss)
+
+  # Traced alone, since nothing is read of the values.
+  train = partial(jax.eval_shape, step)
   train(side)
   for needed in model_lib.training_needs(method):
     less = {k: v for k, v in side.items() if k != needed}
@@ -181,4 +181,4 @@ def test_a_missing_side_input_is_named(name):
       train(less)
   # At test, what training alone needs may be missing.
   less = {k: v for k, v in side.items() if k in method.NEEDS}
-  head.init(jax.random.key(1), features, less, train=False)
+  jax.eval_shape(partial(head.init, train=False), keys, features, less)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
@@ -46,7 +46,6 @@ def run(head, variables, final, side=None):
   return head.apply(variables, features_of(final), side, train=False)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
   npst.arrays(np.float32, (9, LABELS), elements=st.sampled_from([0, 1])),
   st.sampled_from([0.2, 0.25, 0.4, 0.5, 1.0]),

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.nn.causal import confounder_expectation as lib
@@ -37,7 +37,6 @@ def test_equals_the_definition(form, images):
   np.testing.assert_allclose(got, want, atol=1e-5 * float(jnp.abs(want).max()))
 
 
-@settings(max_examples=10)
 @given(seed=st.integers(0, 2**16), scale=st.floats(0.01, 100))
 def test_the_closed_form_by_the_formula_of_one_key(seed, scale):
   params, x, c, weight = make_case(seed)

@@ -4,6 +4,8 @@ On a GPU or TPU float32 matrices are multiplied in TF32 or bfloat16 by default,
 see `tests/rounding.py`. The bounds are in units of that rounding.
 """
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,13 +50,20 @@ def errors(found, exact):
   }
 
 
-@pytest.mark.parametrize("bits", [TF32, BF16], ids=["tf32", "bf16"])
-@pytest.mark.parametrize("form", ["post_norm", "linear"])
-def test_rounded_products_move_the_closed_form_by_their_rounding(form, bits):
+@cache
+def unrounded(form):
+  """Both functions, their parameters, and what the definition gives."""
   run, params = make(form, "closed_form")
   define, _ = make(form, "vmapped")
   exact = jax.jit(define)(params)
   assert max(errors(jax.jit(run)(params), exact).values()) < 1e-5
+  return run, define, params, exact
+
+
+@pytest.mark.parametrize("bits", [TF32, BF16], ids=["tf32", "bf16"])
+@pytest.mark.parametrize("form", ["post_norm", "linear"])
+def test_rounded_products_move_the_closed_form_by_their_rounding(form, bits):
+  run, define, params, exact = unrounded(form)
   found = errors(jax.jit(with_rounded_products(run, bits))(params), exact)
   rounding = 2.0 ** -(bits + 1)
   assert max(found.values()) < 8 * rounding, found

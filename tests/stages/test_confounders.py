@@ -19,13 +19,6 @@ from tests.test_official import write_coco, write_nus_wide
 TARGET = {"confounders.data": "target", "confounders.num": 4}
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def provenance(workdir):
   return atomic_files.read_json(workdir / "confounders" / build.PROVENANCE)
 
@@ -96,18 +89,19 @@ def test_the_images_of_another_data_set(tmp_path):
     section.update(dir=str(tmp_path / "data"), manual_dir=str(files_))
     section.options.official_counts = False
   config.data.preprocess_evaluate = "decode|resize(32)"
-  config.confounders.update(data="both", num=4, image_size=64, batch_size=8)
+  config.confounders = small.config("causal", "unused").confounders
+  config.confounders.update(data="both", num=4, batch_size=8)
   run.run(config.lock(), str(tmp_path / "run"), "confounders")
   found = provenance(tmp_path / "run")
   train = config.data.train_split
   assert found["images"] == f"coco:{train}, nus_wide:test, without labels"
-  # Two by two positions of 64 pixels: of the images of both.
+  # 8 by 8 positions of 32 pixels: of the images of both.
   images = confounders.images_of(
     config, data_stage.open_dataset(config.data, [train]), True
   )
   train_size = images.train.size
   assert images.chosen().size == train_size + 12
-  assert found["positions"] == 4 * (train_size + 12)
+  assert found["positions"] == 64 * (train_size + 12)
   built = build.load(tmp_path / "run" / "confounders", "share")
   assert built.context_share.shape == (train_size, 4)
 

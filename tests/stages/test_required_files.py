@@ -7,7 +7,6 @@ import pytest
 
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.stages import required_files
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.weights import started_from, torchvision_imagenet
 from causal_mlr_jax.workdir import Workdir
@@ -116,10 +115,11 @@ def test_a_training_that_was_begun_needs_no_files_any_more(tmp_path):
   )
   method = model_lib.find_method("ml_gcn")
   folder = Workdir(str(tmp_path / "run"))
+  check = run.ACTIONS["train"].check
   with pytest.raises(UserError, match=r"(?s)gone\.pth.*gone\.txt"):
-    required_files.check(config, method, folder, "train")
+    check(config, method, folder)
   (folder.checkpoints / "4").mkdir(parents=True)
-  required_files.check(config, method, folder, "train")
+  check(config, method, folder)
 
 
 def test_what_clusters_must_be_said(tmp_path):
@@ -143,10 +143,10 @@ def test_to_prepare_needs_no_weights_but_says_that_training_will(
   assert "11" in said
 
 
-def test_the_report_says_what_a_run_started_from(tmp_path, capsys):
+def test_the_report_says_what_a_run_started_from(data_dir, tmp_path, capsys):
   config = small.config(
     "baseline",
-    tmp_path / "data",
+    data_dir,
     **{
       "train.epochs": 0.5,
       "data.test_splits": ("test",),

@@ -12,13 +12,6 @@ from tests import small
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
-@pytest.fixture(scope="module")
 def audited(data_dir, tmp_path_factory):
   path = tmp_path_factory.mktemp("audit")
   config = small.config("causal", data_dir, **{"audit.num_pairs": 5})

@@ -17,17 +17,10 @@ from tests import small
 
 SOURCES = {
   "causal": {"training_labels", "scores", "causal_head"},
-  "q2l": {"training_labels", "scores"},
+  "baseline": {"training_labels", "scores"},
   "c_tran": {"training_labels", "scores", "known_labels"},
 }
 FLAGS = {"train.epochs": 1.0, "data.test_splits": ("test",)}
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
 
 
 @pytest.fixture(scope="module", params=SOURCES)

@@ -19,10 +19,10 @@ def buffers(arrays):
   return {x.unsafe_buffer_pointer(): x.nbytes for x in arrays}
 
 
-def test_one_copy_of_the_state_is_alive(tmp_path, monkeypatch):
+def test_one_copy_of_the_state_is_alive(data_dir, tmp_path, monkeypatch):
   config = small.config(
     "baseline",
-    tmp_path / "data",
+    data_dir,
     **{
       "backbone.width": 32,
       "train.batch_size": 8,

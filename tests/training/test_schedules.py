@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.training import optimizer
@@ -18,7 +18,6 @@ def make(**overrides):
   total=st.integers(2, 400),
   turn=st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5]),
 )
-@settings(deadline=None)
 def test_one_cycle_is_that_of_pytorch(total, turn):
   config = make(learning_rate=0.3, warmup=turn)
   schedule = optimizer.make_schedule(config, total)

@@ -4,8 +4,6 @@ import json
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -70,19 +68,15 @@ def changed(path, target, **arrays):
   np.savez(target, **(values | arrays))
 
 
-def run(*arguments, cwd):
-  environment = os.environ | {"PYTHONPATH": str(GOLDEN.parents[1])}
-  return subprocess.run(
-    [sys.executable, "-m", "causal_mlr_jax.weights.check", *arguments],
-    env=environment,
-    cwd=cwd,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+# In the folder that the first argument names.
+COMMAND = """
+import os, runpy, sys
+os.chdir(sys.argv.pop(1))
+runpy.run_module("causal_mlr_jax.weights.check", run_name="__main__")
+"""
 
 
-def test_a_wrong_number_or_a_key_too_many_fails(tmp_path):
+def test_a_wrong_number_or_a_key_too_many_fails(forks, tmp_path):
   name = "ccd_stage1"
   good = GOLDEN / f"{name}.npz"
   with np.load(good) as file:
@@ -91,9 +85,8 @@ def test_a_wrong_number_or_a_key_too_many_fails(tmp_path):
   changed(good, tmp_path / "wrong.npz", **{"output/logits": logits})
   changed(good, tmp_path / "more.npz", **{"state/clf.other": weight})
   changed(good, tmp_path / "unknown.npz", **{"output/other": logits})
-  result = run(
-    str(good), "wrong.npz", "more.npz", "unknown.npz", "none.npz", cwd=tmp_path
-  )
+  files = "wrong.npz", "more.npz", "unknown.npz", "none.npz"
+  (result,) = forks.run(COMMAND, (tmp_path, good, *files))
   assert result.returncode == 1
   assert result.stderr == ""
   lines = result.stdout
@@ -103,7 +96,7 @@ def test_a_wrong_number_or_a_key_too_many_fails(tmp_path):
   assert "unused: clf.other" in lines
   assert "not computed: output/other" in lines
   assert "none.npz  FAILED  Cannot read" in lines
-  passing = run(str(good), cwd=tmp_path)
+  (passing,) = forks.run(COMMAND, (tmp_path, good))
   assert (passing.returncode, passing.stderr) == (0, "")
 
 

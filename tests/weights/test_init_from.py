@@ -20,13 +20,6 @@ SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
-@pytest.fixture(scope="module")
 def trained(data_dir, tmp_path_factory):
   """The workdir of a short baseline run."""
   path = tmp_path_factory.mktemp("trained")

@@ -4,8 +4,6 @@ import hashlib
 import io
 import itertools
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -190,18 +188,14 @@ def test_the_prepared_folder_carries_the_metadata(builder):
     assert source in reread.info.description
 
 
-def test_preparing_leaves_standard_output_alone(tmp_path):
+def test_preparing_leaves_standard_output_alone(forks, tmp_path):
   code = (
     "import sys, tensorflow_datasets as tfds\n"
     "from causal_mlr_jax.data.builders import context_emoji\n"
     "tfds.builder('context_emoji/small', data_dir=sys.argv[1])"
     ".download_and_prepare()"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", code, tmp_path],
-    capture_output=True,
-    text=True,
-    check=True,
-  )
+  (done,) = forks.run(code, (tmp_path,))
+  assert done.returncode == 0, done.stderr
   assert done.stdout == ""
   assert "it/s" not in done.stderr

@@ -19,7 +19,6 @@ from tests.data.plain import (
   make,
   prepare,
   read_plain,
-  run,
 )
 
 
@@ -65,7 +64,7 @@ def test_bytes_labels_and_names_are_kept(files, tmp_path):
 
 
 def test_every_form_that_is_kept_decodes(files, tmp_path):
-  decode = op_string.decode()
+  decode = op_string.parse("decode")
   for record in prepare(files, tmp_path / "data").source("train"):
     k = int(record["image_id"][:2])
     pixels = decode(record["image"], np.random.default_rng(0)).astype(int)
@@ -80,12 +79,10 @@ def test_every_form_that_is_kept_decodes(files, tmp_path):
     assert np.abs(pixels - expected).mean() < 4, k
 
 
-def test_two_conversions_give_the_same_bytes(files, tmp_path):
+def test_two_conversions_give_the_same_bytes(forks, files, tmp_path):
   prepare(files, tmp_path / "one")
   moved = files.rename(tmp_path / "elsewhere")
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT)
-  run(script, moved, tmp_path / "two")
+  forks.run(SCRIPT, (moved, tmp_path / "two"))
   one, two = digests(tmp_path / "one"), digests(tmp_path / "two")
   assert one == two
   assert all(name.startswith("plain/default/1.0.0/") for name in one)
@@ -179,14 +176,18 @@ def test_a_place_that_cannot_be_written(files, tmp_path):
 FULL = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, most))
+try:
+  dataset.prepare(plain.make(files, data))
+finally:  # what is said goes to a file, too
+  resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 """
 
 
-def test_a_full_disk_is_one_clear_error(files, tmp_path):
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT.replace("dataset.prepare", FULL + "dataset.prepare"))
-  done = run(script, files, tmp_path / "data")
+def test_a_full_disk_is_one_clear_error(forks, files, tmp_path):
+  code = SCRIPT.replace("dataset.prepare(plain.make(files, data))\n", FULL)
+  (done,) = forks.run(code, (files, tmp_path / "data"))
   last = done.stderr.strip().splitlines()[-1]
   assert "UserError: Cannot prepare the data set 'plain'" in last
   assert "File too large" in last

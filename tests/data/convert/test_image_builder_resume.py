@@ -1,7 +1,4 @@
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -11,12 +8,10 @@ from causal_mlr_jax.data.convert import shards
 from tests.data import plain
 from tests.data.builders import official
 from tests.data.plain import (
-  ROOT,
   SCRIPT,
   digests,
   make,
   prepare,
-  run,
 )
 
 
@@ -42,12 +37,10 @@ def _small_shards(monkeypatch):
   ],
 )
 def test_a_conversion_that_was_killed_goes_on(
-  files, tmp_path, capfd, place, after, left
+  forks, files, tmp_path, capfd, place, after, left
 ):
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT)
   data = tmp_path / "data"
-  done = run(script, files, data, place, after)
+  (done,) = forks.run(SCRIPT, (files, data, place, after))
   assert done.returncode == -9, done.stderr
   builder = make(files, data)
   if place != "remove":
@@ -121,19 +114,8 @@ def test_a_source_that_changed_is_converted_anew(
   assert digests(tmp_path / "data") == digests(tmp_path / "unbroken")
 
 
-def test_of_two_at_once_one_waits(files, tmp_path):
-  script = tmp_path / "script.py"
-  script.write_text(SCRIPT)
-  both = [
-    subprocess.Popen(
-      [sys.executable, script, files, tmp_path / "data"],
-      env=os.environ | {"PYTHONPATH": str(ROOT)},
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    for _ in range(2)
-  ]
-  said = [process.communicate(timeout=100)[1] for process in both]
-  assert [process.returncode for process in both] == [0, 0], said
+def test_of_two_at_once_one_waits(forks, files, tmp_path):
+  both = forks.run(SCRIPT, *[(files, tmp_path / "data")] * 2)
+  assert [done.returncode for done in both] == [0, 0], both
   prepare(files, tmp_path / "unbroken")
   assert digests(tmp_path / "data") == digests(tmp_path / "unbroken")

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
@@ -123,7 +123,6 @@ def models(draw):
   )
 
 
-@settings(max_examples=60, deadline=None)
 @given(models(), st.sampled_from("abcd"), st.sampled_from("abcd"))
 def test_properties(model, i, j):
   p, done = model.probability({j: 1}), model.probability({j: 1}, {i: 1})
@@ -138,7 +137,6 @@ def test_properties(model, i, j):
   assert i == j or joint == pytest.approx(p)
 
 
-@settings(max_examples=60, deadline=None)
 @given(models())
 def test_an_edge_raises_its_effect(model):
   for (i, j), strength in model.weights.items():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
@@ -90,7 +90,6 @@ def test_equals_the_definition_in_value_and_gradient(form, expectation, images):
     assert_close(a, b, floor)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
   seed=st.integers(0, 2**16),
   x_scale=st.floats(0.01, 100),
