@@ -21,7 +21,7 @@ LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
 _OF_METHOD = re.compile(r"--?(?:no)?config\.method\.([^=.]+)")
 
 
-class Source(NamedTuple):
+class ConfigSource(NamedTuple):
   """Where the configurations of a sweep come from.
 
   Attributes:
@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 
 def resolve(
-  source: Source, method: str, overrides: Sequence[str] = ()
+  source: ConfigSource, method: str, overrides: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
   """Returns flags and the configuration that they make, locked.
 
@@ -84,7 +84,7 @@ def resolve(
   return argv, holder.value
 
 
-def for_method(source: Source, method: str) -> Source:
+def for_method(source: ConfigSource, method: str) -> ConfigSource:
   """Returns the source without overrides of fields that the method lacks."""
   fields = [_OF_METHOD.match(override) for override in source.overrides]
   if not any(fields):
@@ -98,15 +98,8 @@ def for_method(source: Source, method: str) -> Source:
   return source._replace(overrides=kept)
 
 
-def resolve_taken(
-  source: Source, method: str, overrides: Sequence[str] = ()
-) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
-  """Returns what `resolve` does, without what the method does not take."""
-  return resolve(for_method(source, method), method, overrides)
-
-
 def not_taken(
-  source: Source, rows: Sequence[Row]
+  source: ConfigSource, rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
   """Returns the names of the rows that do not take an override, by override.
 
@@ -126,7 +119,7 @@ def not_taken(
 
 def make(
   row: Row,
-  source: Source,
+  source: ConfigSource,
   seeds: Sequence[int],
   folder: pathlib.Path,
   effects: bool = False,
@@ -144,11 +137,12 @@ def make(
     UserError: as `resolve`.
   """
   values = _values(row, source)
+  own = for_method(source, row.method)
   if not row.at_test:
-    return _make(row.method, values, source, seeds, folder, effects)
-  runs = _make(row.method, values, source, seeds, folder)
+    return _make(row.method, values, own, seeds, folder, effects)
+  runs = _make(row.method, values, own, seeds, folder)
   values |= row.at_test
-  tested = _make(row.method, values, source, seeds, folder, effects)
+  tested = _make(row.method, values, own, seeds, folder, effects)
   return {
     seed: run
     if run.folder == runs[seed].folder  # these are the default's values
@@ -157,15 +151,16 @@ def make(
   }
 
 
-def _values(row: Row, source: Source) -> dict[str, Any]:
+def _values(row: Row, source: ConfigSource) -> dict[str, Any]:
   """Returns what a row sets for its training, by key."""
   values = dict(row.overrides)
+  if not row.on_validation and not row.sizes_of:
+    return values
+  own = resolve(for_method(source, row.method), row.method)[1]
   if row.on_validation:
-    _, own = resolve_taken(source, row.method)
     values["data.test_splits"] = (own.data.validation_split,)
   if row.sizes_of:
-    _, own = resolve_taken(source, row.method)
-    _, other = resolve_taken(source, row.sizes_of)
+    other = resolve(for_method(source, row.sizes_of), row.sizes_of)[1]
     values |= {
       f"method.{key}": other.method[key]
       for key in own.method
@@ -177,14 +172,14 @@ def _values(row: Row, source: Source) -> dict[str, Any]:
 def _make(
   method: str,
   values: Mapping[str, Any],
-  source: Source,
+  source: ConfigSource,
   seeds: Sequence[int],
   folder: pathlib.Path,
   effects: bool = False,
 ) -> dict[int, Run]:
   """Returns the runs of a method with these values, by seed."""
   settings = [f"--config.{key}={value}" for key, value in values.items()]
-  argv, config = resolve_taken(source, method, settings)
+  argv, config = resolve(source, method, settings)
   found = workdir.as_json(config)
   name = f"{method}-{fingerprint(config=_identity(found))}"
   return {
