@@ -76,7 +76,7 @@ def _rows(pattern: str, key: str, values: Sequence[Any]) -> tuple[Row, ...]:
   return tuple(Row(pattern.format(value), {key: value}) for value in values)
 
 
-def _clustered(name: str, **network: Any) -> Row:
+def _clustered(name: str, /, **network: Any) -> Row:
   """Returns a row whose confounders come from a network of the user's file."""
   file = f"pretrained/{name}.pth"
   network["pretrained"] = file
