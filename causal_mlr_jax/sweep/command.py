@@ -8,13 +8,13 @@ DIR/runs/METHOD-CONFIGURATION-SEED; rows and tables that need the same run share
 it. After each run DIR/table_TABLE.md, .csv, .json and .png are written anew.
 The same command goes on where the last one stopped: it repeats no finished
 run, and tries failed ones again. Several processes may work on one DIR, with
-or without --shard: no run is made twice. The table `effects` has a second
-process in the folder of each run, which measures its effects.
+or without --shard: no run is made twice. For the table `effects` a second
+process measures the effects of each run, in the same folder.
 
---config is a file of configs/; the method after its colon is replaced by that
-of each row, what follows a comma stays. --config.KEY=VALUE goes to every run,
---config.method.KEY=VALUE to the runs of every method that has KEY, but what a
-row sets wins. --workdir is workdir/sweep-CONFIG by default.
+--config is a file of configs/. In FILE:METHOD,RECIPE each row puts its own
+method in the place of METHOD, and RECIPE stays. --config.KEY=VALUE goes to
+every run, --config.method.KEY=VALUE to the runs of every method that has KEY; a
+row's own values win over both. --workdir is workdir/sweep-CONFIG by default.
 Exit codes: 0 done, 1 some runs failed (the table says which and why), 2 a
 mistake that the message explains, 130 interrupted, 143 asked to stop.
 """
@@ -149,7 +149,7 @@ def make_all(plan: Plan) -> int:
   """Makes all runs of the plan and returns how many failed.
 
   Raises:
-    UserError: the folder cannot be written, now or any more.
+    UserError: the folder cannot be written, or a run cannot be started.
     Preempted: asked to stop.
     KeyboardInterrupt: interrupted.
   """

@@ -26,8 +26,8 @@ class ConfigSource(NamedTuple):
 
   Attributes:
     file: of configs/.
-    recipe: what follows the method in its argument, with the comma.
-    overrides: '--config.KEY=VALUE', for every run; '--config.method.KEY=VALUE'
+    recipe: ',NAME' where the file is given as FILE:METHOD,NAME; else ''.
+    overrides: '--config.KEY=VALUE', for every run; '--config.method.KEY=VALUE',
       for the runs of every method that has KEY.
   """
 
@@ -41,10 +41,10 @@ class Run(NamedTuple):
 
   Attributes:
     folder: its workdir, named by method, configuration and seed.
-    flags: of `causal_mlr_jax.main`, but for the workdir and the mode.
+    flags: of `causal_mlr_jax.main`, without --workdir and --mode.
     config: as JSON sees it.
     effects: whether its effects are measured too.
-    trained: the run whose training it takes over, None if it has its own.
+    trained: the run whose training is tested here; None if this run trains.
   """
 
   folder: pathlib.Path
@@ -60,7 +60,7 @@ def resolve(
   """Returns flags and the configuration that they make, locked.
 
   Raises:
-    UserError: the configuration has not such a method, key or value.
+    UserError: the configuration has no such method, key or value.
   """
   argument = f"--config={source.file}:{method}{source.recipe}"
   argv = (argument, *source.overrides, *overrides)
@@ -85,7 +85,7 @@ def resolve(
 
 
 def for_method(source: ConfigSource, method: str) -> ConfigSource:
-  """Returns the source without overrides of fields that the method lacks."""
+  """Returns the source without overrides of fields the method does not have."""
   fields = [_OF_METHOD.match(override) for override in source.overrides]
   if not any(fields):
     return source
@@ -101,17 +101,17 @@ def for_method(source: ConfigSource, method: str) -> ConfigSource:
 def not_taken(
   source: ConfigSource, rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
-  """Returns the names of the rows that do not take an override, by override.
+  """Returns by override the rows whose methods do not have its field.
 
   Raises:
-    UserError: it is none that any of the rows takes.
+    UserError: none of the rows has a method with the field.
   """
   found = {}
   taken = {row.name: for_method(source, row.method).overrides for row in rows}
   for override in source.overrides:
     names = tuple(name for name in taken if override not in taken[name])
     if len(names) == len(rows):
-      resolve(source, rows[0].method)  # says what the field may have meant
+      resolve(source, rows[0].method)  # this raises, and says what was meant
     if names:
       found[override] = names
   return found
@@ -127,7 +127,7 @@ def make(
   """Returns the runs of a row by seed.
 
   Args:
-    row: what it sets wins over the overrides of the source.
+    row: its values win over the overrides of the source.
     source: of the configuration.
     seeds: of training.
     folder: that holds all runs.
@@ -138,15 +138,15 @@ def make(
   """
   values = _values(row, source)
   own = for_method(source, row.method)
+  runs = _make(row.method, values, own, seeds, folder, effects)
   if not row.at_test:
-    return _make(row.method, values, own, seeds, folder, effects)
-  runs = _make(row.method, values, own, seeds, folder)
+    return runs
   values |= row.at_test
   tested = _make(row.method, values, own, seeds, folder, effects)
   return {
     seed: run
-    if run.folder == runs[seed].folder  # these are the default's values
-    else run._replace(trained=runs[seed])
+    if run.folder == runs[seed].folder  # training has the same values
+    else run._replace(trained=runs[seed]._replace(effects=False))
     for seed, run in tested.items()
   }
 
@@ -175,9 +175,9 @@ def _make(
   source: ConfigSource,
   seeds: Sequence[int],
   folder: pathlib.Path,
-  effects: bool = False,
+  effects: bool,
 ) -> dict[int, Run]:
-  """Returns the runs of a method with these values, by seed."""
+  """Returns the runs of a method by seed, with values by key."""
   settings = [f"--config.{key}={value}" for key, value in values.items()]
   argv, config = resolve(source, method, settings)
   found = workdir.as_json(config)
@@ -194,7 +194,7 @@ def _make(
 
 
 def _identity(config: Mapping[str, Any], name: str = "config") -> dict:
-  """Returns a configuration without what makes no other run of it."""
+  """Returns the part of a configuration that a folder is named by."""
   return {
     key: _identity(value, f"{name}.{key}")
     if isinstance(value, Mapping)

@@ -1,4 +1,4 @@
-"""One run of a sweep: the files it leaves, its claim, and how it is made."""
+"""Makes a run of a sweep, and reads what is in its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from causal_mlr_jax.sweep.run_configs import Run
 
 
 class State(enum.Enum):
-  """What is known of a run; `BUSY`: another process makes it."""
+  """What is known of a run; a `BUSY` one is made by another process."""
 
   DONE = "done"
   FAILED = "failed"
@@ -32,8 +32,8 @@ class Job(NamedTuple):
 
   Attributes:
     mode: of `causal_mlr_jax.main`.
-    failed: the file that it leaves when it fails. Each job has its own: a
-      training is none the worse for a measurement that failed.
+    failed: the file that it leaves when it fails. A measurement has one of its
+      own, because the training is still good when the measurement fails.
     result_of: returns what it leaves when it is done, else None.
   """
 
@@ -54,7 +54,7 @@ def report_of(run: Run) -> dict[str, Any] | None:
 
 
 def effects_of(run: Run) -> dict[str, Any] | None:
-  """Returns the effects of the run, None without any of its settings."""
+  """Returns the effects of the run, None without any by its settings."""
   effects = _read(run.folder / "effects" / "effects.json")
   same = effects is not None and effects["settings"] == run.config["effects"]
   return effects if same else None
@@ -70,7 +70,7 @@ MEASUREMENT = Job("effects", "effects/failed.json", effects_of)
 
 
 def jobs_of(run: Run) -> tuple[Job, ...]:
-  """Returns what a run consists of, one after another."""
+  """Returns the jobs of a run in their order."""
   first = TRAINING if run.trained is None else TEST
   return (first, MEASUREMENT) if run.effects else (first,)
 
@@ -82,7 +82,7 @@ def failure_of(run: Run) -> dict[str, Any] | None:
 
 
 def state_of(run: Run) -> State:
-  """Returns what the folder says; not whether a process is at it."""
+  """Returns the state by the files of the run, which is never `BUSY`."""
   job = _next_job(run)
   if job is None:
     return State.DONE
@@ -94,7 +94,7 @@ def _next_job(run: Run) -> Job | None:
 
 
 def summary_of(run: Run) -> dict[str, str]:
-  """Returns the name of the folder, the state, and why the run failed."""
+  """Returns `folder` (its name), `state`, and the `reason` of a failure."""
   state, reason = state_of(run), ""
   if state is State.FAILED:
     job = _next_job(run)
@@ -109,10 +109,10 @@ def summary_of(run: Run) -> dict[str, str]:
 
 @contextlib.contextmanager
 def claimed(run: Run) -> Iterator[int | None]:
-  """Holds a run; yields None if another process does.
+  """Claims a run; yields a file descriptor, None if another process has it.
 
-  The yielded file descriptor carries the claim: it lasts until all processes
-  that have it are gone, so that a run whose sweep was killed stays claimed.
+  The claim lasts until all processes that have the descriptor are gone. So a
+  run stays claimed when the sweep that started it is killed.
   """
   run.folder.mkdir(parents=True, exist_ok=True)
   with (run.folder / "claim").open("a") as file:
@@ -125,11 +125,12 @@ def claimed(run: Run) -> Iterator[int | None]:
 
 
 def attempt(run: Run, since: float, stop: process.Stop) -> State:
-  """Makes a run, unless it is done or another process is at it.
+  """Makes a run, unless it is done or another process makes it.
 
   Args:
     run: to be made.
-    since: time of the sweep's start; what failed later is not tried again.
+    since: time of the sweep's start; a job that failed after it is not tried
+      again.
     stop: passes signals on.
 
   Raises:
@@ -161,7 +162,7 @@ def _attempt(
   run: Run, job: Job, since: float, claim: int, stop: process.Stop
 ) -> State:
   """Does one job of a run that is claimed, unless it is done."""
-  # Another process may have had it until now.
+  # Another process may have had the run until now.
   if job.result_of(run) is not None:
     return State.DONE
   failure = _read(run.folder / job.failed)
@@ -179,10 +180,10 @@ def _attempt(
 
 
 def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
-  """Puts what a finished run was trained to into another run's folder.
+  """Puts the trained model of a finished run into another run's folder.
 
-  Nothing is trained there, so files are linked where the system can. What is
-  there already stays.
+  Nothing is trained there, so files are linked where the system has links. What
+  is there already stays.
 
   Args:
     trained: folder of the finished run.
@@ -203,7 +204,7 @@ def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _trained_parts(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-  """Returns what a test needs; with the last of it, what is trained, all."""
+  """Returns what a test needs; the last of it, once there, completes it."""
   run = workdir.Workdir(os.fspath(folder))
   return run.data, run.confounders, run.side_inputs, run.checkpoints
 
