@@ -8,13 +8,13 @@ DIR/runs/METHOD-CONFIGURATION-SEED; rows and tables that need the same run share
 it. After each run DIR/table_TABLE.md, .csv, .json and .png are written anew.
 The same command goes on where the last one stopped: it repeats no finished
 run, and tries failed ones again. Several processes may work on one DIR, with
-or without --shard: no run is made twice. The table `effects` has a second
-process in the folder of each run, which measures its effects.
+or without --shard: no run is made twice. For the table `effects` a second
+process measures the effects of each run, in the same folder.
 
---config is a file of configs/; the method after its colon is replaced by that
-of each row, what follows a comma stays. --config.KEY=VALUE goes to every run,
---config.method.KEY=VALUE to the runs of every method that has KEY, but what a
-row sets wins. --workdir is workdir/sweep-CONFIG by default.
+--config is a file of configs/. In FILE:METHOD,RECIPE each row puts its own
+method in the place of METHOD, and RECIPE stays. --config.KEY=VALUE goes to
+every run, --config.method.KEY=VALUE to the runs of every method that has KEY; a
+row's own values win over both. --workdir is workdir/sweep-CONFIG by default.
 Exit codes: 0 done, 1 some runs failed (the table says which and why), 2 a
 mistake that the message explains, 130 interrupted, 143 asked to stop.
 """
@@ -35,18 +35,11 @@ from ml_collections import config_flags
 from causal_mlr_jax import main as program
 from causal_mlr_jax.core import errors, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.sweep import (
-  plan as sweep_plan,
-)
-from causal_mlr_jax.sweep import (
-  process,
-  tables,
-)
-from causal_mlr_jax.sweep import (
-  runs as sweep_runs,
-)
+from causal_mlr_jax.sweep import plan as sweep_plan
+from causal_mlr_jax.sweep import process, table_files, tables
+from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.plan import Plan
-from causal_mlr_jax.sweep.run_configs import Run, Source
+from causal_mlr_jax.sweep.run_configs import ConfigSource, Run
 from causal_mlr_jax.sweep.runs import State
 
 EXIT_FAILED = 1
@@ -54,18 +47,29 @@ POLL_SECONDS = 1.0
 
 FLAGS = flags.FLAGS
 _TABLE = flags.DEFINE_string(
-  "table", None, f"One of {', '.join(tables.TABLES)}."
+  "table", None, f"The table to fill, one of {', '.join(tables.TABLES)}."
 )
-_SEEDS = flags.DEFINE_string("seeds", "0,1,2,3,4", "Of training.")
-_ROWS = flags.DEFINE_list("rows", [], "Names of rows; by default all.")
+_SEEDS = flags.DEFINE_string(
+  "seeds", "0,1,2,3,4", "Each row is trained once with each of these seeds."
+)
+_ROWS = flags.DEFINE_list(
+  "rows", [], "The names of the rows to fill, by default all of the table."
+)
 _REFERENCE = flags.DEFINE_string(
-  "reference", "", "Row that the others are compared with."
+  "reference",
+  "",
+  "The row that the others are compared with, by default the table's own.",
 )
 _SHARD = flags.DEFINE_string(
-  "shard", "0/1", "I/N: make every N-th run, from the I-th one; I from 0."
+  "shard",
+  "0/1",
+  "With I/N this process makes every N-th run, beginning with the I-th one. I "
+  "counts from 0.",
 )
 _DRY_RUN = flags.DEFINE_bool(
-  "dry-run", False, "Show what would be run and how long it takes, and stop."
+  "dry-run",
+  False,
+  "Lists the runs and how long those that are left take, but makes none.",
 )
 
 
@@ -101,10 +105,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def parse_overrides(argv: Sequence[str]) -> tuple[str, ...]:
-  """Returns the '--config.KEY=VALUE' of the command line, as they are.
+  """Returns the arguments '--config.KEY=VALUE', which every run gets.
 
   Raises:
-    UserError: one without its value in the same word, or the seed.
+    UserError: an argument whose value is not in the same word, or the seed.
   """
   words = FLAGS.read_flags_from_files(list(argv[1:]), force_gnu=False)
   given = [word for word in words if re.match(r"--?(no)?config\.", word)]
@@ -130,22 +134,14 @@ def dry_run(plan: Plan) -> None:
       print(f"{'left out':9} {row.name}: {sweep_plan.lacks(row, plan.config)}")
     for run in runs.values():
       names.setdefault(run.folder, []).append(row.name)
-  states = [sweep_runs.state_of(run) for run in plan.runs]
-  for run, state in zip(plan.runs, states, strict=True):
-    rows = ", ".join(names[run.folder])
-    print(f"{state.value:9} {run.folder.name}  ({rows})")
-  done = states.count(State.DONE)
-  left = sweep_plan.work_left(
-    [
-      run
-      for run, state in zip(plan.runs, states, strict=True)
-      if state is not State.DONE
-    ],
-    plan.folder,
-  )
+  states = {run.folder: sweep_runs.state_of(run) for run in plan.runs}
+  for folder, state in states.items():
+    print(f"{state.value:9} {folder.name}  ({', '.join(names[folder])})")
+  left = [r for r in plan.runs if states[r.folder] is not State.DONE]
+  failed = [*states.values()].count(State.FAILED)
   print(
-    f"{len(states)} run(s), {done} done, {states.count(State.FAILED)} failed; "
-    f"time left: {left}"
+    f"{len(states)} run(s), {len(states) - len(left)} done, {failed} failed; "
+    f"time left: {sweep_plan.work_left(left, plan.folder)}"
   )
 
 
@@ -153,7 +149,7 @@ def make_all(plan: Plan) -> int:
   """Makes all runs of the plan and returns how many failed.
 
   Raises:
-    UserError: the folder cannot be written, now or any more.
+    UserError: the folder cannot be written, or a run cannot be started.
     Preempted: asked to stop.
     KeyboardInterrupt: interrupted.
   """
@@ -170,7 +166,10 @@ def make_all(plan: Plan) -> int:
         if state is not State.BUSY:
           pending.remove(run)
           failed += state is State.FAILED
-          _ended(plan, run)
+          failure = sweep_runs.failure_of(run)
+          if failure is not None:
+            progress.say(f"failed: {run.folder}: {failure['reason']}")
+          _write(plan)
           _say(plan, pending, failed)
         if stop.requested:
           raise errors.Preempted(process.STOPPED)
@@ -184,7 +183,7 @@ def make_all(plan: Plan) -> int:
 
 @contextlib.contextmanager
 def _writing(folder: pathlib.Path) -> Iterator[None]:
-  """Says which file of the sweep cannot be written, or what else is lacking."""
+  """Turns an error of the system into a message on what it hinders."""
   try:
     yield
   except OSError as error:
@@ -202,21 +201,14 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _write(plan: Plan) -> None:
+  """Writes the table, in the folder of the sweep."""
   with _writing(plan.folder):
     (plan.folder / "runs").mkdir(parents=True, exist_ok=True)
-    sweep_plan.write_table(plan)
-
-
-def _ended(plan: Plan, run: Run) -> None:
-  """Renews the table after a run."""
-  failure = sweep_runs.failure_of(run)
-  if failure is not None:
-    progress.say(f"failed: {run.folder}: {failure['reason']}")
-  _write(plan)
+    table_files.write(plan)
 
 
 def _say(plan: Plan, pending: Sequence[Run], failed: int) -> None:
-  """Says how far the whole is."""
+  """Says how much of the sweep is done."""
   total = len(plan.runs)
   done = total - len(pending) - failed
   left = sweep_plan.work_left(pending, plan.folder)
@@ -248,7 +240,7 @@ def main(argv: Sequence[str]) -> int:
   folder = program.FLAGS.workdir or f"workdir/sweep-{pathlib.Path(file).stem}"
   plan = sweep_plan.make_plan(
     _TABLE.value,
-    Source(file, comma + recipe, parse_overrides(argv)),
+    ConfigSource(file, comma + recipe, parse_overrides(argv)),
     parse_seeds(_SEEDS.value),
     pathlib.Path(folder).expanduser().absolute(),
     _ROWS.value,

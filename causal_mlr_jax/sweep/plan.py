@@ -1,4 +1,4 @@
-"""What a sweep is to make, the table of what is made, and the time left."""
+"""What a sweep is to make, and how long that takes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from causal_mlr_jax import workdir
-from causal_mlr_jax.core import atomic_files, locks
+from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.sweep import (
-  aggregate,
-  aggregate_effects,
-  plots,
-  plots_effects,
-  run_configs,
-  table_files,
-  table_files_effects,
-)
-from causal_mlr_jax.sweep import (
-  runs as sweep_runs,
-)
-from causal_mlr_jax.sweep import (
-  tables as sweep_tables,
-)
-from causal_mlr_jax.sweep.run_configs import Run, Source
+from causal_mlr_jax.sweep import run_configs
+from causal_mlr_jax.sweep import runs as sweep_runs
+from causal_mlr_jax.sweep import tables as sweep_tables
+from causal_mlr_jax.sweep.run_configs import ConfigSource, Run
 from causal_mlr_jax.sweep.tables import Row, Table
 from causal_mlr_jax.weights import weight_sources
-
-NO_NUMBERS = (None, None, None)
 
 
 class Plan(NamedTuple):
@@ -41,16 +27,17 @@ class Plan(NamedTuple):
     table: its rows and the paper's numbers.
     source: of the configurations.
     config: of the first row, for what all rows share.
-    folder: of the whole.
-    rows: the rows and their runs by seed, none where weights or images are
+    folder: of the whole sweep.
+    rows: the rows and their runs by seed; no runs where weights or images are
       missing.
-    runs: each run once, those of this shard, first seed first.
-    not_taken: rows by override of a field that their methods lack.
+    runs: each run of this shard once, first seed first.
+    not_taken: the rows whose methods lack the field of an override, by
+      override.
   """
 
   name: str
   table: Table
-  source: Source
+  source: ConfigSource
   config: Mapping[str, Any]
   folder: pathlib.Path
   rows: tuple[tuple[Row, Mapping[int, Run]], ...]
@@ -60,7 +47,7 @@ class Plan(NamedTuple):
 
 def make_plan(
   name: str,
-  source: Source,
+  source: ConfigSource,
   seeds: tuple[int, ...],
   folder: pathlib.Path,
   row_names: Sequence[str] = (),
@@ -74,41 +61,35 @@ def make_plan(
   """
   table = sweep_tables.find(name)
   selected = sweep_tables.select(table, row_names)
-  table = compared_with(table, selected, reference)
+  if reference:
+    table = _compared_with(table, selected, reference)
   not_taken = run_configs.not_taken(source, selected)
-  _, config = run_configs.resolve_taken(source, selected[0].method)
-  found = workdir.as_json(config)
+  _, first = run_configs.resolve(
+    run_configs.for_method(source, selected[0].method), selected[0].method
+  )
+  config = workdir.as_json(first)
+  every = folder / "runs"
   rows = tuple(
-    (
-      row,
-      {}
-      if lacks(row, found)
-      else run_configs.make(row, source, seeds, folder / "runs", table.effects),
-    )
+    (row, {})
+    if lacks(row, config)
+    else (row, run_configs.make(row, source, seeds, every, table.effects))
     for row in selected
   )
   runs: dict[pathlib.Path, Run] = {}
-  for seed in seeds:  # every row is there before any has all of its seeds
+  for seed in seeds:  # every row has one seed before any row has the next one
     for _, own in rows:
       if own:
         runs.setdefault(own[seed].folder, own[seed])
   mine = tuple(runs.values())[shard[0] :: shard[1]]
-  return Plan(name, table, source, found, folder, rows, mine, not_taken)
+  return Plan(name, table, source, config, folder, rows, mine, not_taken)
 
 
-def compared_with(table: Table, rows: Sequence[Row], reference: str) -> Table:
-  """Returns the table with another reference; itself for none.
-
-  Args:
-    table: of which rows are shown.
-    rows: that are.
-    reference: the name of one of them, or ''.
+def _compared_with(table: Table, rows: Sequence[Row], reference: str) -> Table:
+  """Returns the table with another reference, the name of one of the rows.
 
   Raises:
-    UserError: it is none of them, or the table has lines of many kinds.
+    UserError: it is none of them, or the table is one of effects.
   """
-  if not reference:
-    return table
   if table.effects:
     raise UserError(
       f"--reference={reference}: the lines of this table are always compared "
@@ -127,13 +108,18 @@ def lacks(row: Row, config: Mapping[str, Any]) -> str:
     row: of a table.
     config: of the sweep, as JSON sees it.
   """
-  if not row.weights:
-    return lacks_target(row, config)
-  try:
-    weight_sources.source(row.weights)
-  except UserError:
-    return f"no weights: {row.weights}"
-  return ""
+  if row.weights:
+    try:
+      weight_sources.source(row.weights)
+    except UserError:
+      return f"no weights: {row.weights}"
+    return ""
+  own = row.overrides.get("confounders.data", "source") == "source"
+  if (
+    own or config["transfer"]["name"] or config["confounders"]["target_splits"]
+  ):
+    return ""
+  return "no images tested on: neither transfer.name nor target_splits is set"
 
 
 def data_name(config: Mapping[str, Any]) -> str:
@@ -143,100 +129,28 @@ def data_name(config: Mapping[str, Any]) -> str:
 
 
 def split_of(table: Table, config: Mapping[str, Any]) -> str:
-  """Returns the name in a report of the split that a table's numbers are of.
-
-  With another data set to test on it is that one's.
+  """Returns the split, as a report names it, that a table's numbers are of.
 
   Args:
     table: see `Table.split`.
-    config: as JSON sees it.
+    config: as JSON sees it; with another data set to test on, the split is one
+      of that data set.
   """
-  return _tested_splits(config)[-1 if table.split == "last" else 0]
-
-
-def _tested_splits(config: Mapping[str, Any]) -> list[str]:
+  place = -1 if table.split == "last" else 0
   target = config["transfer"]
   if target["name"]:
-    return [f"{target['name']}:{split}" for split in target["test_splits"]]
-  return list(config["data"]["test_splits"])
-
-
-def lacks_target(row: Row, config: Mapping[str, Any]) -> str:
-  """Returns why a configuration has no images for a row to look at, else ''.
-
-  Args:
-    row: perhaps with confounders of the images tested on.
-    config: of the sweep, as JSON sees it.
-  """
-  if row.overrides.get("confounders.data", "source") == "source":
-    return ""
-  if config["transfer"]["name"] or config["confounders"]["target_splits"]:
-    return ""
-  return "no images tested on: neither transfer.name nor target_splits is set"
-
-
-def write_table(plan: Plan) -> None:
-  """Writes the table of what is there now, in all its forms.
-
-  One process at a time: the last one to write has seen all runs.
-  """
-  stem = plan.folder / f"table_{plan.name}"
-  with locks.held(stem.with_suffix(".lock"), f"writes {stem.name}"):
-    if plan.table.effects:
-      _write_effects(plan, stem)
-      return
-    found = aggregate.aggregate(
-      _rows(plan),
-      plan.config["evaluate"]["metric"],
-      split_of(plan.table, plan.config),
-      plan.table.reference,
-      **_about(plan),
-      source=plan.table.source,
-      x_label=plan.table.x_label,
-    )
-    table_files.write(found, stem)
-    plots.write(found, stem.with_suffix(".png"))
-
-
-def _write_effects(plan: Plan, stem: pathlib.Path) -> None:
-  found = aggregate_effects.aggregate(
-    _rows(plan), plan.config["effects"], **_about(plan)
-  )
-  table_files_effects.write(found, stem)
-  plots_effects.write(found, stem.with_suffix(".png"))
-
-
-def _rows(plan: Plan) -> list[aggregate.Row]:
-  paper = plan.table.paper.get(data_name(plan.config), {})
-  return [
-    aggregate.Row(
-      row.name,
-      {seed: run.folder for seed, run in runs.items()},
-      lacks(row, plan.config),
-      paper.get(row.name, NO_NUMBERS),
-      row.x,
-    )
-    for row, runs in plan.rows
-  ]
-
-
-def _about(plan: Plan) -> dict[str, str]:
-  return {
-    "table": plan.name,
-    "title": plan.table.title,
-    "config": " ".join([plan.source.file, *plan.source.overrides]),
-    "note": plan.table.note,
-  }
+    return f"{target['name']}:{target['test_splits'][place]}"
+  return config["data"]["test_splits"][place]
 
 
 def work_left(runs: Sequence[Run], folder: pathlib.Path) -> str:
   """Returns how long it takes to make runs, in words.
 
-  How long effects take to be measured is written nowhere, so these are counted.
+  No file says how long effects take to be measured, so these are counted.
 
   Args:
     runs: that are not done.
-    folder: of the whole.
+    folder: of the whole sweep.
   """
   trainings = {(run.trained or run).folder: run.trained or run for run in runs}
   reports = [sweep_runs.report_of(run) for run in trainings.values()]
@@ -245,21 +159,22 @@ def work_left(runs: Sequence[Run], folder: pathlib.Path) -> str:
   return said + (f" and {effects} measurement(s) of effects" if effects else "")
 
 
-def median_seconds(folder: pathlib.Path) -> float | None:
-  """Returns the median time of the trained runs below, None without any."""
+def time_left(runs: int, folder: pathlib.Path) -> str:
+  """Returns how long trainings take, one after another, in words.
+
+  Each takes the median time of those that are done.
+
+  Args:
+    runs: how many.
+    folder: of the whole sweep.
+  """
   reports = folder.glob("runs/*/report/report.json")
   seconds = [atomic_files.read_json(path)["seconds"] for path in reports]
-  times = [sum(s.values()) for s in seconds if "training" in s]
-  return statistics.median(times) if times else None
-
-
-def time_left(runs: int, folder: pathlib.Path) -> str:
-  """Returns how long so many runs take, one after another, in words."""
-  each = median_seconds(folder)
-  if each is None:
+  times = [sum(each.values()) for each in seconds if "training" in each]
+  if not times:
     return "unknown" if runs else "0 s"
-  seconds = runs * each
+  left = runs * statistics.median(times)
   for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-    if seconds >= 2 * size:
-      return f"{seconds / size:.1f} {unit}"
-  return f"{seconds:.0f} s"
+    if left >= 2 * size:
+      return f"{left / size:.1f} {unit}"
+  return f"{left:.0f} s"

@@ -1,4 +1,4 @@
-"""The process of one run of a sweep, and the signals on their way to it."""
+"""Starts the process of a run, and passes signals on to it."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
 _OF_METHOD = re.compile(r"--?(?:no)?config\.method\.([^=.]+)")
 
 
-class Source(NamedTuple):
+class ConfigSource(NamedTuple):
   """Where the configurations of a sweep come from.
 
   Attributes:
     file: of configs/.
-    recipe: what follows the method in its argument, with the comma.
-    overrides: '--config.KEY=VALUE', for every run; '--config.method.KEY=VALUE'
+    recipe: ',NAME' where the file is given as FILE:METHOD,NAME; else ''.
+    overrides: '--config.KEY=VALUE', for every run; '--config.method.KEY=VALUE',
       for the runs of every method that has KEY.
   """
 
@@ -41,10 +41,10 @@ class Run(NamedTuple):
 
   Attributes:
     folder: its workdir, named by method, configuration and seed.
-    flags: of `causal_mlr_jax.main`, but for the workdir and the mode.
+    flags: of `causal_mlr_jax.main`, without --workdir and --mode.
     config: as JSON sees it.
     effects: whether its effects are measured too.
-    trained: the run whose training it takes over, None if it has its own.
+    trained: the run whose training is tested here; None if this run trains.
   """
 
   folder: pathlib.Path
@@ -55,12 +55,12 @@ class Run(NamedTuple):
 
 
 def resolve(
-  source: Source, method: str, overrides: Sequence[str] = ()
+  source: ConfigSource, method: str, overrides: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
   """Returns flags and the configuration that they make, locked.
 
   Raises:
-    UserError: the configuration has not such a method, key or value.
+    UserError: the configuration has no such method, key or value.
   """
   argument = f"--config={source.file}:{method}{source.recipe}"
   argv = (argument, *source.overrides, *overrides)
@@ -84,8 +84,8 @@ def resolve(
   return argv, holder.value
 
 
-def for_method(source: Source, method: str) -> Source:
-  """Returns the source without overrides of fields that the method lacks."""
+def for_method(source: ConfigSource, method: str) -> ConfigSource:
+  """Returns the source without overrides of fields the method does not have."""
   fields = [_OF_METHOD.match(override) for override in source.overrides]
   if not any(fields):
     return source
@@ -98,27 +98,20 @@ def for_method(source: Source, method: str) -> Source:
   return source._replace(overrides=kept)
 
 
-def resolve_taken(
-  source: Source, method: str, overrides: Sequence[str] = ()
-) -> tuple[tuple[str, ...], ml_collections.ConfigDict]:
-  """Returns what `resolve` does, without what the method does not take."""
-  return resolve(for_method(source, method), method, overrides)
-
-
 def not_taken(
-  source: Source, rows: Sequence[Row]
+  source: ConfigSource, rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
-  """Returns the names of the rows that do not take an override, by override.
+  """Returns by override the rows whose methods do not have its field.
 
   Raises:
-    UserError: it is none that any of the rows takes.
+    UserError: none of the rows has a method with the field.
   """
   found = {}
   taken = {row.name: for_method(source, row.method).overrides for row in rows}
   for override in source.overrides:
     names = tuple(name for name in taken if override not in taken[name])
     if len(names) == len(rows):
-      resolve(source, rows[0].method)  # says what the field may have meant
+      resolve(source, rows[0].method)  # this raises, and says what was meant
     if names:
       found[override] = names
   return found
@@ -126,7 +119,7 @@ def not_taken(
 
 def make(
   row: Row,
-  source: Source,
+  source: ConfigSource,
   seeds: Sequence[int],
   folder: pathlib.Path,
   effects: bool = False,
@@ -134,7 +127,7 @@ def make(
   """Returns the runs of a row by seed.
 
   Args:
-    row: what it sets wins over the overrides of the source.
+    row: its values win over the overrides of the source.
     source: of the configuration.
     seeds: of training.
     folder: that holds all runs.
@@ -144,28 +137,30 @@ def make(
     UserError: as `resolve`.
   """
   values = _values(row, source)
+  own = for_method(source, row.method)
+  runs = _make(row.method, values, own, seeds, folder, effects)
   if not row.at_test:
-    return _make(row.method, values, source, seeds, folder, effects)
-  runs = _make(row.method, values, source, seeds, folder)
+    return runs
   values |= row.at_test
-  tested = _make(row.method, values, source, seeds, folder, effects)
+  tested = _make(row.method, values, own, seeds, folder, effects)
   return {
     seed: run
-    if run.folder == runs[seed].folder  # these are the default's values
-    else run._replace(trained=runs[seed])
+    if run.folder == runs[seed].folder  # training has the same values
+    else run._replace(trained=runs[seed]._replace(effects=False))
     for seed, run in tested.items()
   }
 
 
-def _values(row: Row, source: Source) -> dict[str, Any]:
+def _values(row: Row, source: ConfigSource) -> dict[str, Any]:
   """Returns what a row sets for its training, by key."""
   values = dict(row.overrides)
+  if not row.on_validation and not row.sizes_of:
+    return values
+  own = resolve(for_method(source, row.method), row.method)[1]
   if row.on_validation:
-    _, own = resolve_taken(source, row.method)
     values["data.test_splits"] = (own.data.validation_split,)
   if row.sizes_of:
-    _, own = resolve_taken(source, row.method)
-    _, other = resolve_taken(source, row.sizes_of)
+    other = resolve(for_method(source, row.sizes_of), row.sizes_of)[1]
     values |= {
       f"method.{key}": other.method[key]
       for key in own.method
@@ -177,14 +172,14 @@ def _values(row: Row, source: Source) -> dict[str, Any]:
 def _make(
   method: str,
   values: Mapping[str, Any],
-  source: Source,
+  source: ConfigSource,
   seeds: Sequence[int],
   folder: pathlib.Path,
-  effects: bool = False,
+  effects: bool,
 ) -> dict[int, Run]:
-  """Returns the runs of a method with these values, by seed."""
+  """Returns the runs of a method by seed, with values by key."""
   settings = [f"--config.{key}={value}" for key, value in values.items()]
-  argv, config = resolve_taken(source, method, settings)
+  argv, config = resolve(source, method, settings)
   found = workdir.as_json(config)
   name = f"{method}-{fingerprint(config=_identity(found))}"
   return {
@@ -199,7 +194,7 @@ def _make(
 
 
 def _identity(config: Mapping[str, Any], name: str = "config") -> dict:
-  """Returns a configuration without what makes no other run of it."""
+  """Returns the part of a configuration that a folder is named by."""
   return {
     key: _identity(value, f"{name}.{key}")
     if isinstance(value, Mapping)

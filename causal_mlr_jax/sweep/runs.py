@@ -1,4 +1,4 @@
-"""One run of a sweep: its folder, its claim, and what came of it."""
+"""Makes a run of a sweep, and reads what is in its folder."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import contextlib
 import copy
 import enum
 import fcntl
+import os
+import pathlib
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from causal_mlr_jax import workdir
 from causal_mlr_jax.core import atomic_files, errors
-from causal_mlr_jax.sweep import aggregate_effects, process, takeover
+from causal_mlr_jax.sweep import process
 from causal_mlr_jax.sweep.run_configs import Run
 
 
 class State(enum.Enum):
-  """What is known of a run; `BUSY`: another process makes it."""
+  """What is known of a run; a `BUSY` one is made by another process."""
 
   DONE = "done"
   FAILED = "failed"
@@ -29,8 +32,8 @@ class Job(NamedTuple):
 
   Attributes:
     mode: of `causal_mlr_jax.main`.
-    failed: the file that it leaves when it fails. Each job has its own: a
-      training is none the worse for a measurement that failed.
+    failed: the file that it leaves when it fails. A measurement has one of its
+      own, because the training is still good when the measurement fails.
     result_of: returns what it leaves when it is done, else None.
   """
 
@@ -41,58 +44,75 @@ class Job(NamedTuple):
 
 def report_of(run: Run) -> dict[str, Any] | None:
   """Returns the report of the run, None without one of its configuration."""
-  path = run.folder / "report" / "report.json"
-  if not path.exists():
+  report = _read(run.folder / "report" / "report.json")
+  if report is None:
     return None
-  report = atomic_files.read_json(path)
   wanted = copy.deepcopy(dict(run.config))
   if wanted["method"].get("variant") == "auto":  # the run decides it
     wanted["method"]["variant"] = report["config"]["method"]["variant"]
-  same = not workdir.differences(report["config"], wanted)
-  return report if same else None
+  return None if workdir.differences(report["config"], wanted) else report
 
 
 def effects_of(run: Run) -> dict[str, Any] | None:
-  """Returns the effects of the run, None without any of its settings."""
-  return aggregate_effects.result_of(run.folder, run.config["effects"])
+  """Returns the effects of the run, None without any by its settings."""
+  effects = _read(run.folder / "effects" / "effects.json")
+  same = effects is not None and effects["settings"] == run.config["effects"]
+  return effects if same else None
+
+
+def _read(path: pathlib.Path) -> dict[str, Any] | None:
+  return atomic_files.read_json(path) if path.exists() else None
 
 
 TRAINING = Job("train", "failed.json", report_of)
 TEST = Job("evaluate", "failed.json", report_of)
-EFFECTS = Job("effects", aggregate_effects.FAILED, effects_of)
+MEASUREMENT = Job("effects", "effects/failed.json", effects_of)
 
 
 def jobs_of(run: Run) -> tuple[Job, ...]:
-  """Returns what a run consists of, one after another."""
+  """Returns the jobs of a run in their order."""
   first = TRAINING if run.trained is None else TEST
-  return (first, EFFECTS) if run.effects else (first,)
+  return (first, MEASUREMENT) if run.effects else (first,)
 
 
 def failure_of(run: Run) -> dict[str, Any] | None:
   """Returns what a failed job of the run left, None if none failed."""
-  found = (_failure(run, job) for job in jobs_of(run))
+  found = (_read(run.folder / job.failed) for job in jobs_of(run))
   return next((failure for failure in found if failure is not None), None)
 
 
-def _failure(run: Run, job: Job) -> dict[str, Any] | None:
-  path = run.folder / job.failed
-  return atomic_files.read_json(path) if path.exists() else None
-
-
 def state_of(run: Run) -> State:
-  """Returns what the folder says; not whether a process is at it."""
-  for job in jobs_of(run):
-    if job.result_of(run) is None:
-      return State.MISSING if _failure(run, job) is None else State.FAILED
-  return State.DONE
+  """Returns the state by the files of the run, which is never `BUSY`."""
+  job = _next_job(run)
+  if job is None:
+    return State.DONE
+  return State.FAILED if (run.folder / job.failed).exists() else State.MISSING
+
+
+def _next_job(run: Run) -> Job | None:
+  return next((j for j in jobs_of(run) if j.result_of(run) is None), None)
+
+
+def summary_of(run: Run) -> dict[str, str]:
+  """Returns `folder` (its name), `state`, and the `reason` of a failure."""
+  state, reason = state_of(run), ""
+  if state is State.FAILED:
+    job = _next_job(run)
+    failure = _read(run.folder / job.failed)
+    reason = f"exit code {failure['exit_code']}: {failure['reason']}"
+    if run.effects:
+      what = "measurement" if job is MEASUREMENT else "training"
+      reason = f"{what}, {reason}"
+  name = state.name.lower()
+  return {"folder": run.folder.name, "state": name, "reason": reason}
 
 
 @contextlib.contextmanager
 def claimed(run: Run) -> Iterator[int | None]:
-  """Holds a run; yields None if another process does.
+  """Claims a run; yields a file descriptor, None if another process has it.
 
-  The yielded file descriptor carries the claim: it lasts until all processes
-  that have it are gone, so that a run whose sweep was killed stays claimed.
+  The claim lasts until all processes that have the descriptor are gone. So a
+  run stays claimed when the sweep that started it is killed.
   """
   run.folder.mkdir(parents=True, exist_ok=True)
   with (run.folder / "claim").open("a") as file:
@@ -105,11 +125,12 @@ def claimed(run: Run) -> Iterator[int | None]:
 
 
 def attempt(run: Run, since: float, stop: process.Stop) -> State:
-  """Makes a run, unless it is done or another process is at it.
+  """Makes a run, unless it is done or another process makes it.
 
   Args:
     run: to be made.
-    since: time of the sweep's start; what failed later is not tried again.
+    since: time of the sweep's start; a job that failed after it is not tried
+      again.
     stop: passes signals on.
 
   Raises:
@@ -141,18 +162,56 @@ def _attempt(
   run: Run, job: Job, since: float, claim: int, stop: process.Stop
 ) -> State:
   """Does one job of a run that is claimed, unless it is done."""
-  # Another process may have had it until now.
-  failure = _failure(run, job)
+  # Another process may have had the run until now.
   if job.result_of(run) is not None:
     return State.DONE
+  failure = _read(run.folder / job.failed)
   if failure is not None and failure["time"] >= since:
     return State.FAILED
   if run.trained is not None:
-    takeover.take_over(run.trained.folder, run.folder)
-  flags_ = (*run.flags, f"--workdir={run.folder}", f"--mode={job.mode}")
-  found = process.execute(flags_, run.folder, claim, stop)
+    take_over(run.trained.folder, run.folder)
+  flags = (*run.flags, f"--workdir={run.folder}", f"--mode={job.mode}")
+  found = process.execute(flags, run.folder, claim, stop)
   if job.result_of(run) is not None and found["exit_code"] == 0:
     (run.folder / job.failed).unlink(missing_ok=True)
     return State.DONE
   atomic_files.write_json(run.folder / job.failed, found)
   return State.FAILED
+
+
+def take_over(trained: pathlib.Path, folder: pathlib.Path) -> None:
+  """Puts the trained model of a finished run into another run's folder.
+
+  Nothing is trained there, so files are linked where the system has links. What
+  is there already stays.
+
+  Args:
+    trained: folder of the finished run.
+    folder: of the run that is tested.
+  """
+  parts = zip(_trained_parts(trained), _trained_parts(folder), strict=True)
+  for source, target in parts:
+    if target.exists() or not source.exists():
+      continue
+    partial = target.with_name(f".{target.name}.partial")
+    if source.is_dir():
+      shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+      shutil.copytree(source, partial, copy_function=_link)
+    else:
+      partial.unlink(missing_ok=True)
+      _link(source, partial)
+    partial.rename(target)
+
+
+def _trained_parts(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+  """Returns what a test needs; the last of it, once there, completes it."""
+  run = workdir.Workdir(os.fspath(folder))
+  return run.data, run.confounders, run.side_inputs, run.checkpoints
+
+
+def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+  """Links a file, or copies it where there are no hard links."""
+  try:
+    os.link(source, target)
+  except OSError:
+    shutil.copy2(source, target)

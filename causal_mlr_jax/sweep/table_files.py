@@ -1,58 +1,170 @@
-"""A table over several runs as Markdown, CSV and JSON."""
+"""Writes the table as Markdown, CSV, JSON and a picture."""
 
 from __future__ import annotations
 
-import csv
-import io
-import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from causal_mlr_jax.core import atomic_files
-from causal_mlr_jax.reports.summary import COLUMNS, TITLES
+import pandas as pd
 
-CSV_COLUMNS = (
-  *("row", "split", "metric", "mean", "half_width", "seeds"),
-  *("difference", "p_value", "paper", "note"),
-)
-HEAD = """\
+from causal_mlr_jax.core import atomic_files, locks
+from causal_mlr_jax.reports.summary import TITLES
+from causal_mlr_jax.sweep import plots
+from causal_mlr_jax.sweep import results as results_lib
+from causal_mlr_jax.sweep.aggregate import Part, name_of
+from causal_mlr_jax.sweep.plan import Plan
+from causal_mlr_jax.sweep.results import Results
+
+STATISTICS = ["mean", "half_width", "seeds", "difference", "p_value"]
+SCORES_COLUMNS = ["row", "split", "metric", *STATISTICS, "paper", "note"]
+EFFECTS_COLUMNS = ["row", "source", "metric", *STATISTICS, "note"]
+SCORES = """\
 `{config}`, {metric} in %, seeds {seeds}: mean ± half of the 95% t-interval
 over seeds. Differences are over the seeds that both rows have, with the
 p-value of a paired two-sided t-test, not corrected for their number."""
+EFFECTS = """\
+`{config}`, images of `{split}`, seeds {seeds}: mean ± half of the 95%
+t-interval over seeds. Differences are over the seeds that both lines have, with
+the p-value of a paired two-sided t-test, not corrected for their number."""
+# What each part on effects shows, and what is said where it is left out.
+PARTS_OF_EFFECTS = {
+  "recovery": (
+    """\
+**Which effects recover the true causal edges.** AUROC and AP (average
+precision) are of the edges against the pairs without an effect, \\* against the
+biased pairs alone; direction is the part of the edges that exceed their
+reverse, rank the correlation with the true effects. Effects are model-based
+intervention scores, not identified causal effects. Those of the training
+labels are counts, the same for every run, and have no interval.""",
+    """\
+The data set's causal model is not known, so there is nothing to compare
+effects with; the strongest ones are in each run's `effects/effects.json`.""",
+  ),
+  "reliance": (
+    """\
+**What scores lean on.** Mean loss of score of the same objects in another
+context, and the part of the images without an object where it is seen.""",
+    """\
+The images of this data set cannot be drawn anew, so how scores lean on context
+is left out.""",
+  ),
+}
 
 
-def _flat(found: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-  """Yields the lines of the CSV file."""
-  for row in found["rows"]:
-    note = "; ".join(problems(row))
-    for split in found["splits"]:
-      for key, cell in row["splits"][split].items():
-        yield {
-          "row": row["name"],
-          "split": split,
-          "metric": key,
-          "seeds": len(cell["values"]),
-          "paper": row["paper"][key] if split == found["paper_split"] else None,
-          "note": note,
-        } | {k: v for k, v in cell.items() if k in CSV_COLUMNS}
-    if not found["splits"]:
-      yield {"row": row["name"], "seeds": 0, "note": note}
+def write(plan: Plan) -> None:
+  """Writes the table of what is there now, in all its forms.
+
+  One process at a time: the last one to write has seen all runs.
+  """
+  stem = plan.folder / f"table_{plan.name}"
+  with locks.held(stem.with_suffix(".lock"), f"writes {stem.name}"):
+    found = results_lib.read(plan)
+    for ending, text in (("md", markdown(found)), ("csv", csv_text(found))):
+      with atomic_files.replacing(stem.with_suffix(f".{ending}")) as file:
+        file.write(text.encode())
+    atomic_files.write_json(stem.with_suffix(".json"), found.document)
+    plots.write(found, stem.with_suffix(".png"))
 
 
-def csv_text(found: Mapping[str, Any]) -> str:
-  """Returns a table as CSV: a line a row, split and metric."""
-  return csv_lines(CSV_COLUMNS, _flat(found))
+def csv_text(results: Results) -> str:
+  """Returns a table as CSV: a line for each cell."""
+  cells, rows = results.cells, results.document["rows"]
+  columns = EFFECTS_COLUMNS
+  if not results.of_effects:
+    columns = SCORES_COLUMNS
+    order = pd.DataFrame({"row": [row["name"] for row in rows]})
+    # A row without any number has an empty line.
+    cells = order.merge(cells.rename(columns={"part": "split"}), how="left")
+    cells = cells.fillna({"seeds": 0}).astype({"seeds": int})
+  notes = {row["name"]: "; ".join(problems(row)) for row in rows}
+  cells = cells.assign(note=cells["row"].map(notes))
+  return cells.to_csv(columns=columns, index=False, lineterminator="\n")
 
 
-def csv_lines(
-  columns: Sequence[str], lines: Iterable[Mapping[str, Any]]
-) -> str:
-  """Returns lines as CSV, with a head; what a line lacks is empty."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, columns, lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(lines)
-  return text.getvalue()
+def markdown(results: Results) -> str:
+  """Returns a table as Markdown: its parts, then what is missing."""
+  document, parts = results.document, {p.name: p for p in results.parts}
+  source = document.get("source")
+  head = EFFECTS if results.of_effects else SCORES
+  paragraphs = [
+    f"# {document['title']}" + (f" ({source} of the paper)" if source else ""),
+    head.format(
+      config=document["config"],
+      metric=TITLES.get(document.get("metric")),
+      split=document.get("split") or "-",
+      seeds=", ".join(map(str, document["seeds"])) or "none",
+    ),
+    document["note"],
+  ]
+  for name in PARTS_OF_EFFECTS if results.of_effects else parts:
+    text, left_out = PARTS_OF_EFFECTS.get(name, ("", ""))
+    there = name in parts
+    paragraphs += (
+      [text, *_tables(results, parts[name])] if there else [left_out]
+    )
+  missing = [
+    f"- {row['name']}: {problem}"
+    for row in document["rows"]
+    for problem in problems(row)
+  ]
+  paragraphs += ["Not finished:", "\n".join(missing)] if missing else []
+  return "\n\n".join(filter(None, paragraphs)) + "\n"
+
+
+def _tables(results: Results, part: Part) -> list[str]:
+  """Returns the means of a part and, of several lines, their differences."""
+  cells = results.cells[results.cells["part"] == part.name]
+  label = "" if results.of_effects else f"`{part.name}`"
+  digits = ".3f" if results.of_effects else ".1f"
+
+  def shown(column: str, form: str) -> pd.Series:
+    known = cells[column].map(f"{{:{form}}}".format, na_action="ignore")
+    return known.astype("string")
+
+  def pivot(texts: pd.Series) -> pd.DataFrame:
+    wide = cells.assign(text=texts.fillna("-")).pivot(
+      index="line", columns="metric", values="text"
+    )
+    titles = {key: t.replace("*", "\\*") for key, t in part.columns.items()}
+    return wide.loc[cells["line"].unique(), [*titles]].rename(columns=titles)
+
+  intervals = (" ± " + shown("half_width", digits)).fillna("")
+  means = pivot(shown("mean", f"z{digits}") + intervals)
+  if cells["paper"].notna().any():
+    paper = pivot(shown("paper", digits)).add_prefix("paper: ")
+    means = means.join(paper)
+  done = {row["name"]: _seeds(row) for row in results.document["rows"]}
+  means["seeds"] = [done.get(row, "-") for row, _ in part.lines]
+  if len(means) == 1:
+    return [_table(label, means)]
+  p_values = (" (p = " + shown("p_value", ".2g") + ")").fillna("")
+  differences = pivot(shown("difference", f"+z{digits}") + p_values)
+  reference = name_of(part.reference)
+  compared = ", ".join(filter(None, [label, f"difference to {reference}"]))
+  return [
+    _table(label, means),
+    _table(compared, differences.drop(reference)),
+  ]
+
+
+def _table(label: str, texts: pd.DataFrame) -> str:
+  """Returns a table of Markdown with the names of lines under a label."""
+  lines = [
+    [label, *texts.columns],
+    ["---", *["---:"] * len(texts.columns)],
+    *texts.itertuples(),
+  ]
+  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seeds(row: Mapping[str, Any]) -> str:
+  """Returns how many runs are done, and of how many if not of all."""
+  if row["note"]:
+    return row["note"]
+  states = [run["state"] for run in row["runs"].values()]
+  done, failed = states.count("done"), states.count("failed")
+  said = str(done) if done == len(states) else f"{done} of {len(states)}"
+  return f"{said}, {failed} failed" if failed else said
 
 
 def problems(row: Mapping[str, Any]) -> list[str]:
@@ -66,114 +178,3 @@ def problems(row: Mapping[str, Any]) -> list[str]:
   ]
   absent = [s for s, run in row["runs"].items() if run["state"] == "missing"]
   return lines + ([f"not run yet: seed {', '.join(absent)}"] if absent else [])
-
-
-def markdown(found: Mapping[str, Any]) -> str:
-  """Returns a table as Markdown: two tables a split, then what is missing."""
-  metric = TITLES[found["metric"]]
-  source = f" ({found['source']} of the paper)" if found["source"] else ""
-  lines = [
-    f"# {found['title']}{source}",
-    HEAD.format(config=found["config"], metric=metric, seeds=seeds_of(found)),
-  ]
-  lines += [found["note"]] if found["note"] else []
-  for split in found["splits"]:
-    lines.append("\n".join(_means(found, split)))
-    if len(found["rows"]) > 1:
-      lines.append("\n".join(_differences(found, split)))
-  return "\n\n".join(lines + unfinished(found["rows"])) + "\n"
-
-
-def unfinished(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-  """Returns the paragraphs on what is missing, none if nothing is."""
-  missing = [
-    f"- {row['name']}: {said}" for row in rows for said in problems(row)
-  ]
-  return ["Not finished:", "\n".join(missing)] if missing else []
-
-
-def _means(found: Mapping[str, Any], split: str) -> Iterable[str]:
-  has_paper = split == found["paper_split"] and any(
-    value is not None
-    for row in found["rows"]
-    for value in row["paper"].values()
-  )
-  extra = [f"paper: {name}" for name in COLUMNS] if has_paper else []
-  yield line([f"`{split}`", *COLUMNS, *extra, "seeds"])
-  yield line(["---"] + ["---:"] * (len(COLUMNS) + len(extra) + 1))
-  for row in found["rows"]:
-    cells = [mean(cell) for cell in row["splits"][split].values()]
-    if has_paper:
-      cells += [_number(value) for value in row["paper"].values()]
-    yield line([row["name"], *cells, seeds(row)])
-
-
-def _differences(found: Mapping[str, Any], split: str) -> Iterable[str]:
-  others = [r for r in found["rows"] if r["name"] != found["reference"]]
-  yield line([f"`{split}`, difference to {found['reference']}", *COLUMNS])
-  yield line(["---"] + ["---:"] * len(COLUMNS))
-  for row in others:
-    cells = [difference(cell) for cell in row["splits"][split].values()]
-    yield line([row["name"], *cells])
-
-
-def seeds_of(found: Mapping[str, Any]) -> str:
-  """Returns the seeds of a table, in words."""
-  return ", ".join(map(str, found["seeds"])) or "none"
-
-
-def line(cells: Iterable[str]) -> str:
-  """Returns a line of a table."""
-  return f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None, form: str = ".1f") -> str:
-  return "-" if value is None else format(value, form)
-
-
-def mean(cell: Mapping[str, Any], form: str = ".1f") -> str:
-  """Returns a mean, with its interval if it has one."""
-  if cell["half_width"] is None:
-    return _number(cell["mean"], f"z{form}")
-  return f"{cell['mean']:z{form}} ± {cell['half_width']:{form}}"
-
-
-def difference(cell: Mapping[str, Any], form: str = ".1f") -> str:
-  """Returns a difference, with its p-value if it has one."""
-  shown = _number(cell["difference"], f"+z{form}")
-  if cell["p_value"] is None:
-    return shown
-  return f"{shown} (p = {cell['p_value']:.2g})"
-
-
-def seeds(row: Mapping[str, Any]) -> str:
-  """Returns how many runs are done, and of how many if not of all."""
-  if row["note"]:
-    return row["note"]
-  states = [run["state"] for run in row["runs"].values()]
-  done, failed = states.count("done"), states.count("failed")
-  said = str(done) if done == len(states) else f"{done} of {len(states)}"
-  return f"{said}, {failed} failed" if failed else said
-
-
-def write(found: Mapping[str, Any], stem: pathlib.Path) -> None:
-  """Writes STEM.md, STEM.csv and STEM.json."""
-  write_forms({"md": markdown(found), "csv": csv_text(found)}, found, stem)
-
-
-def write_forms(
-  texts: Mapping[str, str], found: Mapping[str, Any], stem: pathlib.Path
-) -> None:
-  """Writes a table in all its forms.
-
-  Args:
-    texts: by the ending of their file.
-    found: goes to STEM.json.
-    stem: path of the files, without an ending.
-  """
-  for ending, text in texts.items():
-    with atomic_files.replacing(
-      stem.with_name(f"{stem.name}.{ending}")
-    ) as file:
-      file.write(text.encode())
-  atomic_files.write_json(stem.with_name(f"{stem.name}.json"), found)

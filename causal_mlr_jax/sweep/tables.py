@@ -1,4 +1,4 @@
-"""The tables that a sweep fills: their rows, and the paper's numbers."""
+"""Which rows each table has; the paper's numbers are in `paper_numbers.py`."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.sweep import paper_numbers
 
-# Of the learning rate, for the table `tuning`.
-RATES = (0.04, 0.02, 0.01, 0.006, 0.003, 0.0015)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Row(NamedTuple):
   """One row of a table.
 
   Attributes:
-    name: of the row, and of `--rows`.
-    method: the argument of the configuration file.
+    name: of the row, also for `--rows`.
     overrides: values by key of the configuration.
-    sizes_of: a method whose values the row's method takes, key by key, where
-      both have the key.
-    weights: that it needs, a name or a file, see `weights/pretrained.py`.
+    method: the method that is trained.
+    sizes_of: another method; this row takes its value of each method field
+      that both have.
+    weights: a name or file of pretrained weights that the row needs, see
+      `weights/pretrained.py`.
     x: where its points stand on a numeric axis.
-    on_validation: tested on the configuration's validation split alone.
-    at_test: values by key that training does not see: its run takes over the
-      training of the row without them, and is tested with them.
+    on_validation: whether it is tested on the validation split alone.
+    at_test: values by key that training does not see: the row's run takes over
+      the training of the row without them, and is tested with them.
   """
 
   name: str
-  method: str
-  overrides: Mapping[str, Any] = MappingProxyType({})
+  overrides: Mapping[str, Any] = NOTHING
+  method: str = "causal"
   sizes_of: str = ""
   weights: str = ""
   x: float | None = None
   on_validation: bool = False
-  at_test: Mapping[str, Any] = MappingProxyType({})
+  at_test: Mapping[str, Any] = NOTHING
 
 
 class Table(NamedTuple):
@@ -47,18 +47,18 @@ class Table(NamedTuple):
     title: what is compared.
     rows: in the order in which they are shown.
     source: the paper's table.
-    paper: its numbers by data set, see `data_name`, and row.
+    paper: its numbers by data set, see `plan.data_name`, and row.
     x_label: of the numeric axis.
     note: what a reader must know.
-    split: which test split the numbers are of, 'first' or 'last'.
+    split: which test split the paper's numbers are of, 'first' or 'last'.
     reference: the row that the others are compared with, by default the first.
-    effects: its numbers are those of --mode=effects, not those of a report.
+    effects: whether its numbers are those of --mode=effects, not of a report.
   """
 
   title: str
   rows: tuple[Row, ...]
   source: str = ""
-  paper: paper_numbers.ByData = MappingProxyType({})
+  paper: paper_numbers.ByData = NOTHING
   x_label: str = ""
   note: str = ""
   split: str = "first"
@@ -66,77 +66,42 @@ class Table(NamedTuple):
   effects: bool = False
 
 
-def _causal(
-  name: str, x: float | None = None, weights: str = "", **overrides: Any
-) -> Row:
-  """Returns a row of `causal`; '__' in a key stands for a dot."""
-  keys = {key.replace("__", "."): value for key, value in overrides.items()}
-  return Row(name, "causal", keys, weights=weights, x=x)
+def _methods(names: str) -> tuple[Row, ...]:
+  """Returns a row for each method, as its configuration has it."""
+  return tuple(Row(name, method=name) for name in names.split())
 
 
-def _clustered(name: str, /, **fields: Any) -> Row:
+def _rows(pattern: str, key: str, values: Sequence[Any]) -> tuple[Row, ...]:
+  """Returns a row of the causal method for each value of a key."""
+  return tuple(Row(pattern.format(value), {key: value}) for value in values)
+
+
+def _clustered(name: str, /, **network: Any) -> Row:
   """Returns a row whose confounders come from a network of the user's file."""
   file = f"pretrained/{name}.pth"
-  fields = {f"confounders__backbone__{k}": v for k, v in fields.items()}
-  fields["confounders__backbone__pretrained"] = file
-  return _causal(name, weights=file, **fields)
+  network["pretrained"] = file
+  overrides = {f"confounders.backbone.{k}": v for k, v in network.items()}
+  return Row(name, overrides, weights=file)
 
 
-def _learned(name: str, kind: str) -> Row:
-  """Returns a row whose confounders start as a kind and are trained."""
-  return _causal(name, confounders__kind=kind, method__learn_confounders=True)
-
-
-def _tuned(method: str, rate: float) -> Row:
-  """Returns a row of a method at a learning rate, tested on validation."""
-  return Row(
-    f"{method} lr={rate:g}",
-    method,
-    {"train.learning_rate": rate, "transfer.name": ""},
-    on_validation=True,
-  )
-
-
-# The decoupled head without an intervention.
-DECOUPLE = Row("decouple", "q2l", sizes_of="causal")
-
-METHODS = tuple(
-  Row(name, name)
-  for name in (
-    "baseline",
-    "q2l",
-    "add_gcn",
-    "ml_gcn",
-    "ssgrl",
-    "c_tran",
-    "ccd",
-    "tdrg",
-    "ida",
-    "cam_based",
-    "feature_split",
-    "causal",
-  )
+METHODS = _methods(
+  "baseline q2l add_gcn ml_gcn ssgrl c_tran ccd tdrg ida cam_based "
+  "feature_split causal"
 )
-
-CLUSTERS = (1, 5, 20, 40, 60, 80, 100, 200, 500)
-INTERVENTIONS = ("linear", "post_norm", "post_norm_ffn", "pre_norm")
-PRIORS = ("share", "uniform")
-ADJUSTMENTS = ("offset", "prior", "posterior")
+# The decoupled head without an intervention.
+DECOUPLE = Row("decouple", method="q2l", sizes_of="causal")
+PRIOR = {"method.adjustment": "prior"}  # the paper's formula
+LEARNED = {"method.learn_confounders": True}
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
+LEARNING_RATES = (0.04, 0.02, 0.01, 0.006, 0.003, 0.0015)
 
 TABLES = {
-  "methods": Table(
-    "All methods",
-    METHODS,
-    "Table 1",
-    paper_numbers.METHODS,
-  ),
+  "methods": Table("All methods", METHODS, "Table 1", paper_numbers.METHODS),
   "transfer": Table(
     "All methods on other data than they were trained on",
     (
       *METHODS,
-      _causal("causal_target", confounders__data="target"),
-      _causal("causal_both", confounders__data="both"),
+      *_rows("causal_{}", "confounders.data", ("target", "both")),
     ),
     "Table 2",
     paper_numbers.TRANSFER,
@@ -149,12 +114,13 @@ TABLES = {
   "modules": Table(
     "The parts of the causal method",
     (
-      Row("baseline", "baseline"),
+      Row("baseline", method="baseline"),
       DECOUPLE,
-      _causal("decouple_causal"),
-      _causal("decouple_causal_prior", method__adjustment="prior"),
-      _causal(
-        "causal_alone", method__fusion="causal", method__decoupled_weight=0.0
+      Row("decouple_causal"),
+      Row("decouple_causal_prior", PRIOR),
+      Row(
+        "causal_alone",
+        {"method.fusion": "causal", "method.decoupled_weight": 0.0},
       ),
     ),
     "Table 3",
@@ -167,7 +133,10 @@ TABLES = {
   ),
   "clusters": Table(
     "The number K of confounders",
-    tuple(_causal(f"K={k}", k, confounders__num=k) for k in CLUSTERS),
+    tuple(
+      Row(f"K={k}", {"confounders.num": k}, x=k)
+      for k in (1, 5, 20, 40, 60, 80, 100, 200, 500)
+    ),
     "Table 4",
     paper_numbers.CLUSTERS,
     x_label="K",
@@ -175,11 +144,9 @@ TABLES = {
   "clusters_prior": Table(
     "The number K of confounders under the paper's formula",
     tuple(
-      _causal(
+      Row(
         f"{form} K={k}",
-        method__adjustment="prior",
-        method__intervention=form,
-        confounders__num=k,
+        {**PRIOR, "method.intervention": form, "confounders.num": k},
       )
       for form, sizes in (("post_norm", (1, 20, 80, 500)), ("linear", (1, 80)))
       for k in sizes
@@ -190,7 +157,7 @@ TABLES = {
   "confounder_backbone": Table(
     "The network whose features are clustered",
     (
-      _causal("efficientnet_lite0", weights="efficientnet_lite0"),
+      Row("efficientnet_lite0", weights="efficientnet_lite0"),
       _clustered("resnet50", name="resnet", depth=50),
       _clustered("resnet101", name="resnet", depth=101),
       _clustered("beit3_large", name="beit3", size="large"),
@@ -203,13 +170,10 @@ TABLES = {
   "confounder_kind": Table(
     "What the confounders are",
     (
-      _causal("random", confounders__kind="random"),
-      _causal("early", confounders__kind="early"),
-      _causal("label", confounders__kind="label"),
-      _causal("kmeans", confounders__kind="kmeans"),
-      _causal("mean", confounders__kind="kmeans", confounders__num=1),
-      _learned("learned", "random"),
-      _learned("learned_kmeans", "kmeans"),
+      *_rows("{}", "confounders.kind", ("random", "early", "label", "kmeans")),
+      Row("mean", {"confounders.kind": "kmeans", "confounders.num": 1}),
+      Row("learned", {"confounders.kind": "random", **LEARNED}),
+      Row("learned_kmeans", {"confounders.kind": "kmeans", **LEARNED}),
       DECOUPLE,
     ),
     "Table 6",
@@ -221,24 +185,19 @@ TABLES = {
   "intervention": Table(
     "The form of the intervention, the prior and the fusion",
     (
-      *(_causal(name, method__intervention=name) for name in INTERVENTIONS),
-      *(_causal(f"prior_{p}", confounders__prior=p) for p in PRIORS),
-      *(
-        _causal(f"adjustment_{name}", method__adjustment=name)
-        for name in ADJUSTMENTS
+      *_rows(
+        "{}",
+        "method.intervention",
+        ("linear", "post_norm", "post_norm_ffn", "pre_norm"),
       ),
-      *(
-        Row(f"fusion_{name}", "causal", at_test={"method.fusion": name})
-        for name in FUSIONS
+      *_rows("prior_{}", "confounders.prior", ("share", "uniform")),
+      *_rows(
+        "adjustment_{}", "method.adjustment", ("offset", "prior", "posterior")
       ),
+      *(Row(f"fusion_{f}", at_test={"method.fusion": f}) for f in FUSIONS),
       *(
-        Row(
-          f"adjustment_prior_{name}",
-          "causal",
-          {"method.adjustment": "prior"},
-          at_test={"method.fusion": name},
-        )
-        for name in ("decoupled", "causal")
+        Row(f"adjustment_prior_{f}", PRIOR, at_test={"method.fusion": f})
+        for f in ("decoupled", "causal")
       ),
       DECOUPLE,
     ),
@@ -254,15 +213,24 @@ TABLES = {
   "effects": Table(
     "Which effects are causal, and what scores lean on",
     (
-      _causal("causal"),
-      _causal("causal_prior", method__adjustment="prior"),
-      *(Row(name, name) for name in ("q2l", "c_tran", "baseline", "add_gcn")),
+      Row("causal"),
+      Row("causal_prior", PRIOR),
+      *_methods("q2l c_tran baseline add_gcn"),
     ),
     effects=True,
   ),
   "tuning": Table(
     "One tuning of the learning rate for all methods",
-    tuple(_tuned(row.method, rate) for row in METHODS for rate in RATES),
+    tuple(
+      Row(
+        f"{row.method} lr={rate:g}",
+        {"train.learning_rate": rate, "transfer.name": ""},
+        row.method,
+        on_validation=True,
+      )
+      for row in METHODS
+      for rate in LEARNING_RATES
+    ),
     note="Scored on the validation split alone, and meant for --seeds=100, a "
     "seed that no result is of: the best rate of each method by All is copied "
     "into the configuration by hand, and no test image has a say in it. The "

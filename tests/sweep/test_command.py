@@ -8,11 +8,13 @@ import sys
 import time
 
 import pytest
+from absl import flags as absl_flags
+from absl.testing import flagsaver
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.sweep import command as sweep
 from tests import small
-from tests.paths import ROOT
+from tests.sweep.prepared import FAILURE, plan, scored, write
 
 SMALL = [
   "--config.data.variant=small",
@@ -21,11 +23,10 @@ SMALL = [
   "--config.train.log_every=2",
   "--config.evaluate.batch_size=48",
 ]
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-  monkeypatch.chdir(ROOT)
+# How ml_collections 1.1 loads a configuration file.
+pytestmark = pytest.mark.filterwarnings(
+  "ignore:the load_module:DeprecationWarning"
+)
 
 
 # ---- Flags ----------------------------------------------------------------
@@ -64,6 +65,24 @@ def call(*flags):
   return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture
+def cli(monkeypatch, capsys):
+  """Runs a sweep in this process; returns exit code, stdout, stderr."""
+
+  def run(*given):
+    argv = ["sweep", *map(str, given)]
+    monkeypatch.setattr(sys, "argv", argv)  # where overrides are looked for
+    values = flagsaver.save_flag_values()
+    try:
+      code = sweep.cli(argv)
+    finally:
+      flagsaver.restore_flag_values(values)
+      absl_flags.FLAGS.unparse_flags()
+    return code, *capsys.readouterr()
+
+  return run
+
+
 MISTAKES = {
   "no table": ([], "--table=NAME"),
   "table": (["--table=method"], "Did you mean 'methods'"),
@@ -91,21 +110,41 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_message_and_leaves_nothing(name, tmp_path):
-  flags, words = MISTAKES[name]
-  workdir = f"--workdir={tmp_path / 'sweep'}"
-  code, out, err = call("--config=configs/context_emoji.py", workdir, *flags)
+def check_mistake(words, found, folder):
+  code, out, err = found
   assert code == 2, err
   assert words in err
   assert "Traceback" not in err
   assert err.count("error:") == 1
   assert out == ""
-  assert not (tmp_path / "sweep").exists()
+  assert not folder.exists()
 
 
-def test_a_dry_run_lists_the_runs_and_makes_none(tmp_path):
-  code, out, err = call(
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_message_and_leaves_nothing(name, cli, tmp_path):
+  given, words = MISTAKES[name]
+  folder = tmp_path / "sweep"
+  common = ("--config=configs/context_emoji.py", f"--workdir={folder}")
+  check_mistake(words, cli(*common, *given), folder)
+
+
+def test_a_mistake_ends_the_process(tmp_path):
+  given, words = MISTAKES["key of none of these rows"]
+  folder = tmp_path / "sweep"
+  common = ("--config=configs/context_emoji.py", f"--workdir={folder}")
+  check_mistake(words, call(*common, *given), folder)
+
+
+def test_help_says_what_each_flag_does(cli):
+  code, out, _ = cli("--help")
+  assert code == 0
+  assert "Fills a table of the paper" in out
+  for name in ("table", "seeds", "rows", "reference", "shard", "dry-run"):
+    assert f"{name}:" in out
+
+
+def test_a_dry_run_lists_the_runs_and_makes_none(cli, tmp_path):
+  code, out, err = cli(
     "--config=configs/context_emoji.py",
     "--table=modules",
     "--seeds=0,1",
@@ -120,6 +159,38 @@ def test_a_dry_run_lists_the_runs_and_makes_none(tmp_path):
   assert "(decouple)" in out
   assert "5 run(s), 0 done, 0 failed; time left: unknown" in out
   assert not (tmp_path / "sweep").exists()
+
+
+def test_a_dry_run_says_what_is_done_and_what_failed(cli, tmp_path):
+  done, failed, _ = plan(
+    "methods", tmp_path, seeds=(0, 1, 2), names=["q2l"]
+  ).runs
+  scored(done, 50.0)
+  write(failed.folder / "failed.json", FAILURE)
+  code, out, _ = cli(
+    "--config=configs/context_emoji.py",
+    *("--table=methods", "--rows=q2l", "--seeds=0,1,2", "--dry-run"),
+    f"--workdir={tmp_path}",
+  )
+  assert code == 0
+  words = [line.split("q2l")[0].strip() for line in out.splitlines()[:3]]
+  assert words == ["done", "failed", "to do"]
+  assert "3 run(s), 1 done, 1 failed; time left: " in out
+
+
+def test_a_finished_sweep_writes_its_table_and_starts_nothing(cli, tmp_path):
+  for run in plan("methods", tmp_path, ["baseline", "q2l"], (0, 1)).runs:
+    scored(run, 50.0 + run.config["seed"])
+  code, _, err = cli(
+    "--config=configs/context_emoji.py",
+    *("--table=methods", "--rows=baseline,q2l", "--seeds=0,1"),
+    f"--workdir={tmp_path}",
+  )
+  assert code == 0
+  assert "sweep: 4/4 runs done, 0 failed, time left: 0 s" in err
+  assert states(tmp_path) == {"baseline": ["done"] * 2, "q2l": ["done"] * 2}
+  assert f"table: {tmp_path / 'table_methods.md'}" in err
+  assert starts(tmp_path) == {}
 
 
 # ---- Processes ------------------------------------------------------------
@@ -163,6 +234,19 @@ def states(workdir):
   return {
     row["name"]: [run["state"] for run in row["runs"].values()] for row in found
   }
+
+
+def test_a_sweep_trains_a_row_once(data_dir, cli, tmp_path):
+  given = flags(tmp_path, data_dir, "baseline", "0", epochs=0.1)
+  code, _, err = call(*given)
+  assert code == 0, err
+  assert "sweep: 1/1 runs done, 0 failed, time left: 0 s" in err
+  assert states(tmp_path) == {"baseline": ["done"]}
+  for ending in ("md", "csv", "png"):
+    assert (tmp_path / f"table_methods.{ending}").stat().st_size > 100
+  assert list(starts(tmp_path).values()) == [1]
+  assert cli(*given)[0] == 0
+  assert list(starts(tmp_path).values()) == [1]
 
 
 @pytest.mark.slow

@@ -1,146 +1,198 @@
-"""The table of effects: what is measured on a run after its training."""
+"""Tables of effects: their numbers, and the files they are written to."""
 
+import csv
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy import stats
 
-from causal_mlr_jax.sweep import plan as sweep_plan
-from causal_mlr_jax.sweep import runs
-from causal_mlr_jax.sweep.run_configs import Source
-from causal_mlr_jax.sweep.runs import State
-from tests import small
-from tests.paths import ROOT
-from tests.sweep.test_command import SMALL, call, starts
+from causal_mlr_jax.studies.effects.report import COLUMNS, MEASURES
+from causal_mlr_jax.sweep import plots, results, table_files
+from tests.sweep.prepared import (
+  FAILURE,
+  WEIGHTLESS,
+  measured,
+  plan,
+  report,
+  runs_of,
+  write,
+)
 
-EMOJI = Source("configs/context_emoji.py")
+SEEDS = (0, 1, 2, 3)
+HEAD = {0: 0.8, 1: 0.75, 2: 0.9, 3: 0.85}
+SCORES = {0: 0.5, 1: 0.55, 2: 0.52, 3: 0.51}
+OTHER = {0: 0.6, 1: 0.45, 2: 0.5, 3: 0.55}
+COUNTS = 0.7
 # How ml_collections 1.1 loads a configuration file.
 pytestmark = pytest.mark.filterwarnings(
   "ignore:the load_module:DeprecationWarning"
 )
 
 
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-  monkeypatch.chdir(ROOT)
+def finished(folder, names=("causal", "q2l"), known=True):
+  """A plan of rows of which causal and q2l are measured."""
+  made = plan("effects", folder, names, SEEDS)
+  runs, counts = runs_of(made), {"training_labels": COUNTS}
+  for seed in SEEDS:
+    own = counts | {"scores": SCORES[seed], "causal_head": HEAD[seed]}
+    measured(runs["causal"][seed], own, 0.1 + 0.01 * seed, known)
+    other = counts | {"scores": OTHER[seed]}
+    measured(runs["q2l"][seed], other, 0.3 - 0.02 * seed, known)
+  return made
 
 
-def plan(table, folder, source=EMOJI, names=("causal", "q2l")):
-  return sweep_plan.make_plan(table, source, (0,), folder, names)
-
-
-def write(path, value):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(value))
-
-
-def test_the_table_shares_its_runs_with_others(tmp_path):
-  names = ("causal", "q2l", "c_tran", "baseline", "add_gcn")
-  effects = plan("effects", tmp_path, names=())
-  methods = plan("methods", tmp_path, names=names)
-  modules = plan("modules", tmp_path, names=("decouple_causal_prior",))
-  folders = {run.folder for run in effects.runs}
-  assert len(folders) == 6
-  assert folders == {run.folder for run in (*methods.runs, *modules.runs)}
-  assert all(run.effects for run in effects.runs)
-  assert not any(run.effects for run in methods.runs)
-  assert effects.rows[0][0].name == "causal"
-
-
-def test_what_the_folder_says_of_both_jobs(tmp_path):
-  (run, *_) = plan("effects", tmp_path).runs
-  (training, *_) = plan("methods", tmp_path, names=["causal"]).runs
-  assert run.folder == training.folder
-  failure = {"exit_code": 2, "reason": "it is broken", "time": 1.0}
-
-  def states():
-    return runs.state_of(run), runs.state_of(training)
-
-  assert states() == (State.MISSING, State.MISSING)
-  assert [job.mode for job in runs.jobs_of(run)] == ["train", "effects"]
-  write(run.folder / "failed.json", failure)
-  assert states() == (State.FAILED, State.FAILED)
-  (run.folder / "failed.json").unlink()
-  write(run.folder / "report" / "report.json", {"config": run.config})
-  assert states() == (State.MISSING, State.DONE)
-  write(run.folder / "effects" / "failed.json", failure)
-  assert states() == (State.FAILED, State.DONE)
-  assert runs.failure_of(run) == failure
-  assert runs.failure_of(training) is None
-  settings = run.config["effects"]
-  path = run.folder / "effects" / "effects.json"
-  write(path, {"settings": settings | {"max_images": 7}})
-  assert states() == (State.FAILED, State.DONE)
-  write(path, {"settings": settings})
-  assert states() == (State.DONE, State.DONE)
-  other = EMOJI._replace(overrides=("--config.effects.max_images=7",))
-  (again, *_) = plan("effects", tmp_path, other).runs
-  assert again.folder == run.folder
-  assert runs.state_of(again) is State.FAILED
-
-
-def test_measurements_are_counted_in_the_time_left(tmp_path):
-  first, second = plan("effects", tmp_path).runs
-  report = {"config": first.config, "seconds": {"training": 50.0}}
-  write(first.folder / "report" / "report.json", report)
-  left = sweep_plan.work_left([first, second], tmp_path)
-  assert left == "50 s and 2 measurement(s) of effects"
-  left = sweep_plan.work_left([first], tmp_path)
-  assert left == "0 s and 1 measurement(s) of effects"
-  assert sweep_plan.work_left([], tmp_path) == "0 s"
-
-
-def read_states(workdir):
-  table = json.loads((workdir / "table_effects.json").read_text())
-  return [run["state"] for row in table["rows"] for run in row["runs"].values()]
-
-
-@pytest.mark.slow
-def test_effects_are_measured_once_and_fail_alone(tmp_path):
-  data, work = tmp_path / "data", tmp_path / "sweep"
-  small.dataset(data)
-  common = [
-    *("--config=configs/context_emoji.py", "--seeds=0", f"--workdir={work}"),
-    *(f"--config.data.dir={data}", "--config.train.epochs=1", *SMALL),
+def test_a_line_for_each_source_compared_with_the_first(tmp_path):
+  found = results.read(finished(tmp_path)).document
+  assert (found["seeds"], found["split"]) == ([*SEEDS], "test")
+  names = [(line["row"], line["source"]) for line in found["recovery"]]
+  assert names == [
+    ("causal", "causal_head"),
+    ("causal", "scores"),
+    ("q2l", "scores"),
+    ("training labels", "training_labels"),
   ]
-  methods = [*common, "--table=methods", "--rows=q2l"]
-  effects = [*common, "--table=effects", "--rows=causal,q2l"]
-  code, _, err = call(*methods)
-  assert code == 0, err
-  code, out, err = call(*effects, "--dry-run")
-  assert code == 0, err
-  assert [line.split(" ", 2)[:2] for line in out.splitlines()[:2]] == [
-    ["to", "do"]
-  ] * 2
-  assert "2 run(s), 0 done, 0 failed" in out
-  assert "and 2 measurement(s) of effects" in out
-  # A measurement that fails leaves the training as it is.
-  code, _, err = call(*effects, "--config.effects.split=absent")
-  assert code == 1, err
-  assert "Traceback" not in err
-  assert read_states(work) == ["failed"] * 2
-  text = (work / "table_effects.md").read_text()
-  assert "- q2l: seed 0 failed, measurement, exit code 2: " in text
-  assert len(list(work.glob("runs/*/effects/failed.json"))) == 2
-  assert not list(work.glob("runs/*/failed.json"))
-  _, out, _ = call(*methods, "--dry-run")
-  assert "1 run(s), 1 done, 0 failed" in out
-  # Again, with a split that is there.
-  code, _, err = call(*effects)
-  assert code == 0, err
-  assert "sweep: 2/2 runs done, 0 failed, time left: 0 s" in err
-  assert read_states(work) == ["done"] * 2
-  assert not list(work.glob("runs/*/effects/failed.json"))
-  for ending in ("md", "csv", "png"):
-    assert (work / f"table_effects.{ending}").stat().st_size > 100
-  table = json.loads((work / "table_effects.json").read_text())
-  sources = [line["source"] for line in table["recovery"]]
-  assert sources == ["causal_head", "scores", "scores", "training_labels"]
-  for line in (*table["recovery"], *table["reliance"]):
-    assert all(cell["mean"] is not None for cell in line["cells"].values())
-  # Each was trained once, and measured twice.
-  assert list(starts(work).values()) == [3, 3]
-  for log in work.glob("runs/*/stderr.log"):
-    assert log.read_text().count("--mode=train") == 1
-  code, _, err = call(*effects)
-  assert code == 0, err
-  assert list(starts(work).values()) == [3, 3]
+  first, _, last, counted = (line["cells"] for line in found["recovery"])
+  a, b = list(OTHER.values()), list(HEAD.values())
+  for key in set(COLUMNS.values()) - {"direction"}:
+    assert last[key]["values"] == {str(seed): v for seed, v in OTHER.items()}
+    assert last[key]["mean"] == pytest.approx(np.mean(a))
+    low, high = stats.t.interval(0.95, 3, np.mean(a), stats.sem(a))
+    assert last[key]["half_width"] == pytest.approx((high - low) / 2)
+    difference = np.mean(np.subtract(a, b))
+    assert last[key]["difference"] == pytest.approx(difference)
+    assert last[key]["p_value"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
+  assert first["auroc"]["mean"] == pytest.approx(np.mean(b))
+  assert first["auroc"]["difference"] is first["auroc"]["p_value"] is None
+  assert last["direction"]["values"] == {}
+  assert last["direction"]["mean"] is last["direction"]["difference"] is None
+  assert counted["ap"]["mean"] == pytest.approx(COUNTS)
+  assert counted["ap"]["half_width"] is None
+  expected = stats.ttest_1samp(b, COUNTS).pvalue
+  assert counted["ap"]["p_value"] == pytest.approx(expected)
+
+
+def test_reliance_is_by_row(tmp_path):
+  causal, other = results.read(finished(tmp_path)).document["reliance"]
+  assert (causal["row"], other["row"]) == ("causal", "q2l")
+  for key in MEASURES:
+    assert causal["cells"][key]["mean"] == pytest.approx(0.115)
+    assert causal["cells"][key]["difference"] is None
+    assert other["cells"][key]["mean"] == pytest.approx(0.27)
+    assert other["cells"][key]["difference"] == pytest.approx(0.155)
+    assert other["cells"][key]["p_value"] < 0.05
+
+
+@pytest.fixture
+def partial(tmp_path):
+  """Failed in training, in measurement, not measured, and not allowed."""
+  made = finished(tmp_path, ("causal", "q2l", "c_tran"))
+  runs = runs_of(made)["c_tran"]
+  write(runs[0].folder / "failed.json", FAILURE)
+  for seed in (1, 2):
+    report(runs[seed], {})
+  write(runs[1].folder / "effects" / "failed.json", FAILURE)
+  other = {"settings": runs[2].config["effects"] | {"max_images": 9}}
+  write(runs[2].folder / "effects" / "effects.json", other)
+  return made._replace(rows=(*made.rows, WEIGHTLESS))
+
+
+def test_markdown_shows_numbers_and_why_there_are_none(partial):
+  text = table_files.markdown(results.read(partial))
+  lines = text.splitlines()
+  assert lines[0] == "# Which effects are causal, and what scores lean on"
+  assert "model-based\nintervention scores, not identified" in text
+  a, b = list(OTHER.values()), list(HEAD.values())
+  half = stats.t.ppf(0.975, 3) * stats.sem(b)
+  number = f"{np.mean(b):.3f} ± {half:.3f}"
+  assert (
+    f"| causal: causal head | {number} | {number} | {number} | {number} | - "
+    f"| {number} | 4 |" in lines
+  )
+  assert (
+    "|  | AUROC | AP | AUROC\\* | AP\\* | direction | rank | seeds |" in lines
+  )
+  assert f"| training labels |{' 0.700 |' * 4} - | 0.700 | - |" in lines
+  assert f"| c_tran |{' - |' * 6} 0 of 4, 2 failed |" in lines
+  reason = "no weights: pretrained/beit3.pth"
+  assert f"| beit3 |{' - |' * 4} {reason} |" in lines
+  assert any(
+    line.startswith("| difference to causal: causal head |") for line in lines
+  )
+  difference = f"{np.mean(a) - np.mean(b):+.3f}"
+  p = stats.ttest_rel(a, b).pvalue
+  assert f"| q2l: scores | {difference} (p = {p:.2g}) |" in text
+  assert "| difference to causal | score lost over a foreign scene |" in text
+  said = "exit code 3: the loss is not finite"
+  assert f"- c_tran: seed 0 failed, training, {said}" in lines
+  assert f"- c_tran: seed 1 failed, measurement, {said}" in lines
+  assert "- c_tran: not run yet: seed 2, 3" in lines
+  assert f"- beit3: {reason}" in lines
+
+
+def test_all_files_hold_the_same(partial, tmp_path):
+  table_files.write(partial)
+  stem = tmp_path / "table_effects"
+  found = results.read(partial)
+  assert json.loads(stem.with_suffix(".json").read_text()) == found.document
+  markdown = table_files.markdown(found)
+  assert stem.with_suffix(".md").read_text() == markdown
+  text = stem.with_suffix(".csv").read_text()
+  lines = list(csv.DictReader(io.StringIO(text)))
+  assert len(lines) == 6 * len(COLUMNS) + 4 * len(MEASURES)
+  assert (lines[0]["row"], lines[0]["source"]) == ("causal", "causal_head")
+  assert float(lines[0]["mean"]) == pytest.approx(np.mean(list(HEAD.values())))
+  assert lines[0]["seeds"] == "4"
+  assert lines[-1]["metric"] == "elsewhere_false_positive_rate"
+  assert lines[-1]["note"] == "no weights: pretrained/beit3.pth"
+  with Image.open(stem.with_suffix(".png")) as image:
+    assert min(image.size) > 300
+
+
+def test_a_panel_a_measure(partial):
+  figure = plots.draw(results.read(partial))
+  titles = [ax.get_title() for ax in figure.axes]
+  assert titles == [*COLUMNS, *MEASURES.values()]
+  for ax, names in (
+    (
+      figure.axes[0],
+      [
+        *("causal: causal head", "causal: scores", "q2l: scores"),
+        *("c_tran", "beit3", "training labels"),
+      ],
+    ),
+    (figure.axes[len(COLUMNS)], ["causal", "q2l", "c_tran", "beit3"]),
+  ):
+    assert [t.get_text() for t in ax.get_yticklabels()] == names
+    low, high = ax.get_ylim()
+    assert low > high
+  (points,) = figure.axes[0].containers
+  drawn = points.lines[0].get_xydata()
+  means = [np.mean(list(x.values())) for x in (HEAD, SCORES, OTHER)] + [COUNTS]
+  np.testing.assert_allclose(drawn, np.transpose([means, [0, 1, 2, 5]]))
+
+
+def test_what_a_data_set_does_not_allow_is_left_out(tmp_path):
+  made = finished(tmp_path, known=False)
+  table_files.write(made)
+  found = results.read(made).document
+  assert found["recovery"] is found["reliance"] is None
+  assert {run["state"] for run in found["rows"][0]["runs"].values()} == {"done"}
+  text = (tmp_path / "table_effects.md").read_text()
+  assert "causal model is not known" in text
+  assert "cannot be drawn anew" in text
+  assert "AUROC" not in text
+  assert "Not finished" not in text
+  assert len((tmp_path / "table_effects.csv").read_text().splitlines()) == 1
+  assert not (tmp_path / "table_effects.png").exists()
+
+
+def test_a_table_without_any_result(tmp_path):
+  table_files.write(plan("effects", tmp_path, ["causal"]))
+  text = (tmp_path / "table_effects.md").read_text()
+  assert "- causal: not run yet: seed 0" in text
+  assert f"| causal |{' - |' * 6} 0 of 1 |" in text
+  assert "difference" not in text
+  assert not (tmp_path / "table_effects.png").exists()

@@ -8,36 +8,27 @@ import resource
 
 import pytest
 
-from causal_mlr_jax import run as run_lib
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.sweep import (
-  command,
-  run_configs,
-  tables,
-)
-from causal_mlr_jax.sweep import (
-  plan as sweep_plan,
-)
-from causal_mlr_jax.sweep import (
-  runs as sweep_runs,
-)
-from causal_mlr_jax.sweep.run_configs import Source
+from causal_mlr_jax.stages import config_check
+from causal_mlr_jax.sweep import command, run_configs, table_files, tables
+from causal_mlr_jax.sweep import plan as sweep_plan
+from causal_mlr_jax.sweep import runs as sweep_runs
+from causal_mlr_jax.sweep.run_configs import ConfigSource
 from tests.paths import ROOT
+from tests.sweep.prepared import EMOJI
 
-EMOJI = Source("configs/context_emoji.py")
-COMMON = Source("configs/coco_stuff.py", ",common")
+COMMON = ConfigSource("configs/coco_stuff.py", ",common")
 OTHERS = ("deepfashion", "coco_to_nus", "nus_to_coco")
-SOURCES = [EMOJI, COMMON, *(Source(f"configs/{name}.py") for name in OTHERS)]
+SOURCES = [
+  EMOJI,
+  COMMON,
+  *(ConfigSource(f"configs/{name}.py") for name in OTHERS),
+]
 # How ml_collections 1.1 loads a configuration file.
 pytestmark = pytest.mark.filterwarnings(
   "ignore:the load_module:DeprecationWarning"
 )
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-  monkeypatch.chdir(ROOT)
 
 
 # ---- Tables ---------------------------------------------------------------
@@ -80,7 +71,7 @@ def test_every_configuration_passes():
     checked.add(made.folder)
     settings = [f for f in made.flags[1:] if "config.seed" not in f]
     _, config = run_configs.resolve(EMOJI, row.method, settings)
-    run_lib.check(config, mesh)
+    config_check.check(config, mesh)
   assert len(checked) > 30
 
 
@@ -113,7 +104,9 @@ def test_the_papers_numbers_find_their_data_and_split():
     ("coco_to_nus", "coco to nus_wide", "nus_wide:test"),
     ("nus_to_coco", "nus_wide to coco", "coco:test"),
   ):
-    _, config = run_configs.resolve(Source(f"configs/{file}.py"), "causal")
+    _, config = run_configs.resolve(
+      ConfigSource(f"configs/{file}.py"), "causal"
+    )
     assert sweep_plan.data_name(config) == name
     assert sweep_plan.split_of(tables.find("methods"), config) == split
 
@@ -123,19 +116,23 @@ def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
   _, config = run_configs.resolve(EMOJI, "causal")
   assert sweep_plan.split_of(last, config) == "test_shifted"
   assert sweep_plan.split_of(first, config) == "test"
-  _, config = run_configs.resolve(Source("configs/coco_to_nus.py"), "causal")
+  _, config = run_configs.resolve(
+    ConfigSource("configs/coco_to_nus.py"), "causal"
+  )
   assert sweep_plan.split_of(last, config) == "nus_wide:test"
 
 
 def test_rows_that_look_at_the_target_need_one():
   (both,) = tables.select(tables.find("transfer"), ["causal_both"])
-  plain = tables.Row("causal", "causal")
+  plain = tables.Row("causal")
   for file, reason in (
     ("context_emoji", ""),
     ("coco_to_nus", ""),
     ("coco_stuff", "target_splits"),
   ):
-    _, config = run_configs.resolve(Source(f"configs/{file}.py"), "causal")
+    _, config = run_configs.resolve(
+      ConfigSource(f"configs/{file}.py"), "causal"
+    )
     said = sweep_plan.lacks_target(both, config)
     assert bool(said) == bool(reason)
     assert reason in said
@@ -143,18 +140,18 @@ def test_rows_that_look_at_the_target_need_one():
 
 
 def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
-  source = Source("configs/coco_stuff.py")
+  source = ConfigSource("configs/coco_stuff.py")
   found = sweep_plan.make_plan("transfer", source, (0,), tmp_path)
   made = {row.name: len(runs) for row, runs in found.rows}
   assert made["causal_target"] == made["causal_both"] == 0
   assert made["causal"] == 1
-  sweep_plan.write_table(found)
+  table_files.write(found)
   text = (tmp_path / "table_transfer.md").read_text()
   assert "- causal_target: no images tested on: " in text
   assert "- causal: not run yet: seed 0" in text
   emoji = sweep_plan.make_plan("transfer", EMOJI, (0,), tmp_path)
   assert all(runs for _, runs in emoji.rows)
-  sweep_plan.write_table(emoji)
+  table_files.write(emoji)
   table = json.loads((tmp_path / "table_transfer.json").read_text())
   assert table["paper_split"] == "test_shifted"
 
@@ -195,7 +192,7 @@ def test_decouple_has_the_sizes_of_the_causal_method():
 
 def folder_of(method="causal", *overrides, seed=0):
   source = EMOJI._replace(overrides=overrides)
-  row = tables.Row(method, method)
+  row = tables.Row(method, method=method)
   (made,) = run_configs.make(row, source, [seed], pathlib.Path()).values()
   return made.folder.name
 
@@ -263,7 +260,7 @@ def test_the_table_is_compared_with_the_row_asked_for(given, used, tmp_path):
   made = sweep_plan.make_plan(
     "confounder_kind", EMOJI, (0,), tmp_path, reference=given
   )
-  sweep_plan.write_table(made)
+  table_files.write(made)
   text = (tmp_path / "table_confounder_kind.json").read_text()
   assert json.loads(text)["reference"] == used
   alone = plan("modules", tmp_path, names=("decouple",))
@@ -279,7 +276,7 @@ def test_rows_without_weights_have_no_runs(tmp_path):
     "resnet101": 0,
     "beit3_large": 0,
   }
-  sweep_plan.write_table(found)
+  table_files.write(found)
   text = (tmp_path / "table_confounder_backbone.md").read_text()
   assert "- beit3_large: no weights: pretrained/beit3_large.pth" in text
   only = plan("confounder_backbone", tmp_path, names=["resnet50"])

@@ -5,25 +5,15 @@ import time
 
 import pytest
 
-from causal_mlr_jax.sweep import (
-  plan as sweep_plan,
-)
-from causal_mlr_jax.sweep import (
-  process,
-  run_configs,
-  tables,
-  takeover,
-)
-from causal_mlr_jax.sweep import (
-  runs as sweep_runs,
-)
-from causal_mlr_jax.sweep.run_configs import Source
+from causal_mlr_jax.sweep import plan as sweep_plan
+from causal_mlr_jax.sweep import process, run_configs, tables
+from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.runs import State
 from tests import small
-from tests.paths import ROOT
+from tests.sweep import prepared
+from tests.sweep.prepared import EMOJI
 from tests.sweep.test_command import SMALL, call, starts
 
-EMOJI = Source("configs/context_emoji.py")
 PARTS = {
   "data.json": "{}",
   "confounders/confounders.npz": "centres",
@@ -35,19 +25,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-  monkeypatch.chdir(ROOT)
-
-
 def write(path, text):
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(text)
 
 
-def fused(folder, source=EMOJI):
+def fused(folder):
   names = [f"fusion_{name}" for name in ("mean_probability", "max")]
-  return sweep_plan.make_plan("intervention", source, (0, 1), folder, names)
+  return prepared.plan("intervention", folder, names, (0, 1))
 
 
 @pytest.fixture
@@ -65,7 +50,7 @@ def read(folder):
 
 
 def test_all_that_is_trained_is_there_and_nothing_else(trained, tmp_path):
-  takeover.take_over(trained, tmp_path / "own")
+  sweep_runs.take_over(trained, tmp_path / "own")
   assert read(tmp_path / "own") == PARTS
   name = "checkpoints/7/state/d/abc"
   assert (tmp_path / "own" / name).samefile(trained / name)
@@ -77,8 +62,8 @@ def test_files_are_copied_where_there_are_no_links(
   def link(source, target):
     raise OSError("no links")
 
-  monkeypatch.setattr(takeover.os, "link", link)
-  takeover.take_over(trained, tmp_path / "own")
+  monkeypatch.setattr(sweep_runs.os, "link", link)
+  sweep_runs.take_over(trained, tmp_path / "own")
   assert read(tmp_path / "own") == PARTS
 
 
@@ -87,7 +72,7 @@ def test_what_a_killed_process_left_does_not_stay(trained, tmp_path):
   write(own / ".checkpoints.partial/6/state", "half")
   write(own / ".data.json.partial", "{")
   write(own / "confounders/confounders.npz", "its own")
-  takeover.take_over(trained, own)
+  sweep_runs.take_over(trained, own)
   assert read(own) == PARTS | {"confounders/confounders.npz": "its own"}
 
 
