@@ -122,4 +122,5 @@ def cells_of(
     for metric, found in cells.items()
   ]
   frame = pd.DataFrame(records, columns=[*CELLS, "paper"])
-  return frame.astype(dict.fromkeys([*STATISTICS, "paper"], float))
+  kinds = dict.fromkeys([*STATISTICS, "paper"], float)
+  return frame.astype({**kinds, "seeds": int})

@@ -66,13 +66,7 @@ def _scores(plan: Plan) -> Results:
     for split in values["part"].unique()
   ]
   paper_split = sweep_plan.split_of(plan.table, plan.config)
-  paper_rows = plan.table.paper.get(sweep_plan.data_name(plan.config), {})
-  paper = {
-    row.name: dict(
-      zip(columns, paper_rows.get(row.name, (None, None, None)), strict=True)
-    )
-    for row, _ in plan.rows
-  }
+  paper = _paper(plan)
   document = {
     **_about(plan),
     "source": plan.table.source,
@@ -95,6 +89,17 @@ def _scores(plan: Plan) -> Results:
   }
   cells = aggregate.cells_of(parts, {paper_split: paper})
   return Results(document, parts, cells, of_effects=False)
+
+
+def _paper(plan: Plan) -> dict[str, dict[str, float | None]]:
+  """Returns the paper's numbers by row and metric, None where unknown."""
+  known = plan.table.paper.get(sweep_plan.data_name(plan.config), {})
+  return {
+    row.name: dict(
+      zip(SCORES.values(), known.get(row.name) or [None] * 3, strict=True)
+    )
+    for row, _ in plan.rows
+  }
 
 
 def _effects(plan: Plan) -> Results:
@@ -128,15 +133,6 @@ def _effects(plan: Plan) -> Results:
   for part in parts:
     for cell in part.lines.get(TRAINING_LABELS, {}).values():
       cell["half_width"] = None  # no seed has a say in it
-  lines = {
-    part.name: [
-      {"row": row}
-      | ({"source": source} if part.name == "recovery" else {})
-      | {"cells": cells}
-      for (row, source), cells in part.lines.items()
-    ]
-    for part in parts
-  }
   document = {
     **_about(plan),
     "settings": plan.config["effects"],
@@ -145,11 +141,21 @@ def _effects(plan: Plan) -> Results:
     "rows": [
       {"name": row.name, **_progress(plan, row, own)} for row, own in plan.rows
     ],
-    "recovery": lines.get("recovery"),
-    "reliance": lines.get("reliance"),
+    "recovery": None,
+    "reliance": None,
+    **{part.name: _lines(part) for part in parts},
   }
   cells = aggregate.cells_of(parts, {})
   return Results(document, parts, cells, of_effects=True)
+
+
+def _lines(part: Part) -> list[dict[str, Any]]:
+  """Returns the lines of a part of effects, fit for JSON."""
+  keys = ("row", "source") if part.name == "recovery" else ("row",)
+  return [
+    dict(zip(keys, line, strict=False)) | {"cells": cells}
+    for line, cells in part.lines.items()
+  ]
 
 
 def _values(row: str, seed: int, effects: Mapping[str, Any]) -> list[tuple]:

@@ -65,9 +65,11 @@ def test_every_override_is_a_key_and_rows_differ(source):
 def test_every_configuration_passes():
   mesh = parallel.make_mesh()
   checked = set()
-  for _, row, made in rows(EMOJI):
+  for table, row, made in rows(EMOJI):
     if made.folder in checked or sweep_plan.lacks(row, made.config):
       continue
+    if table == "tuning" and not row.name.endswith("lr=0.006"):
+      continue  # these differ in the rate alone
     checked.add(made.folder)
     settings = [f for f in made.flags[1:] if "config.seed" not in f]
     _, config = run_configs.resolve(EMOJI, row.method, settings)
@@ -133,10 +135,10 @@ def test_rows_that_look_at_the_target_need_one():
     _, config = run_configs.resolve(
       ConfigSource(f"configs/{file}.py"), "causal"
     )
-    said = sweep_plan.lacks_target(both, config)
+    said = sweep_plan.lacks(both, config)
     assert bool(said) == bool(reason)
     assert reason in said
-    assert sweep_plan.lacks_target(plain, config) == ""
+    assert sweep_plan.lacks(plain, config) == ""
 
 
 def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
