@@ -8,7 +8,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.builders import coco
-from causal_mlr_jax.data.preprocess import op_string
+from causal_mlr_jax.data.preprocess import ops
 from tests.data.builders import official
 
 
@@ -67,7 +67,7 @@ def test_every_image_has_its_labels(written, dataset):
 
 @pytest.mark.parametrize("split", ["train", "train[:50%]", "test"])
 def test_batches_hold_the_pixels_and_the_labels_of_one_image(dataset, split):
-  decode = op_string.decode()
+  decode = ops.decode()
   records = dataset.source(split)
   batches = pipeline.train_batches(dataset, split, "decode", 4, seed=3)
   seen = set()
