@@ -28,6 +28,26 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+# They begin first: whoever takes one at the end keeps all others waiting.
+LONGEST = (
+  "test_run",
+  "test_contract",
+  "test_effects",
+  "test_methods_in_two_processes",
+  "test_causal",
+  "test_check",
+  "test_init_from",
+  "test_confounders",
+  "test_kmeans",
+  "test_parallel_step",
+  "test_feature_split",
+  "test_cam_based",
+  "test_audit",
+  "test_interventions",
+  "test_tdrg",
+  "test_precision",
+)
+
 # No test is timed: a first example compiles, and machines are shared.
 hypothesis.settings.register_profile("thorough", deadline=None)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=15)
@@ -39,6 +59,12 @@ def pytest_configure(config):
   if not config.getoption("--hypothesis-profile"):
     fast = config.getoption("markexpr") == "not slow"
     hypothesis.settings.load_profile("fast" if fast else "thorough")
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the longest modules first, in the order that workers take them."""
+  places = {name: place for place, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(autouse=True)

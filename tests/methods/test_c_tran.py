@@ -11,6 +11,7 @@ from causal_mlr_jax.core.types import Features, Output
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import c_tran
 from causal_mlr_jax.training.criterion import make_criterion
+from tests import heads
 
 LABELS, DIM, POSITIONS = 5, 8, 9
 STATE = np.asarray([[-1, 0, 1, -1, 1], [0, -1, -1, 1, -1]], np.int32)
@@ -28,13 +29,13 @@ def make(**fields):
     LABELS, embed_dim=DIM, num_heads=2, hidden=12, num_layers=2, **fields
   )
   side = {"label_state": STATE}
-  return head, head.init(jax.random.key(1), features_of(), side, train=False)
+  return head, heads.init(head, jax.random.key(1), features_of(), side)
 
 
 def run(head, variables, state=STATE, features=None):
   features = features_of() if features is None else features
   side = {"label_state": state}
-  return head.apply(variables, features, side, train=False)
+  return heads.apply(head, variables, features, side)
 
 
 def without_state(variables):

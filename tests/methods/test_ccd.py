@@ -104,9 +104,8 @@ def test_blank_images_have_finite_gradients(features, side, fuse):
     criterion = binary_cross_entropy.loss
     return ccd.loss(output, {"labels": labels}, {}, criterion)[0]
 
-  value, grads = jax.value_and_grad(loss, argnums=(0, 1))(
-    variables["params"], maps
-  )
+  gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+  value, grads = gradient(variables["params"], maps)
   assert jnp.isfinite(value)
   assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
   assert jnp.abs(grads[0]["context"]["weight"]).max() > 0

@@ -8,6 +8,7 @@ import pytest
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
 from causal_mlr_jax.methods import ida
+from tests import heads
 
 LABELS, HEADS, SIZE = 5, 3, 4
 
@@ -20,7 +21,7 @@ def maps(rng):
 def make(maps, **fields):
   fields = {"num_heads": HEADS, "heavy": False, "num_layers": 1} | fields
   head = ida.Head(LABELS, hidden=6, **fields)
-  return head, head.init(jax.random.key(0), features_of(maps), {}, train=False)
+  return head, heads.init(head, jax.random.key(0), features_of(maps), {})
 
 
 def features_of(maps):
@@ -29,7 +30,7 @@ def features_of(maps):
 
 
 def run(head, variables, maps):
-  return head.apply(variables, features_of(maps), {}, train=False)
+  return heads.apply(head, variables, features_of(maps), {})
 
 
 def test_a_token_is_a_heads_feature_and_published_mixes_them(maps):

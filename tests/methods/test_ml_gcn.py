@@ -12,6 +12,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Cooccurrence, Features
 from causal_mlr_jax.data.label_embeddings import cooccurrence
 from causal_mlr_jax.methods import ml_gcn
+from tests import heads
 
 LABELS, CHANNELS = 4, 6
 
@@ -35,15 +36,13 @@ def make_map(height, width=None):
 
 def make(**fields):
   head = ml_gcn.Head(LABELS, hidden=7, **fields)
-  variables = head.init(
-    jax.random.key(0), features_of(make_map(3)), side_inputs(), train=False
-  )
-  return head, variables
+  final = features_of(make_map(3))
+  return head, heads.init(head, jax.random.key(0), final, side_inputs())
 
 
 def run(head, variables, final, side=None):
   side = side_inputs() if side is None else side
-  return head.apply(variables, features_of(final), side, train=False)
+  return heads.apply(head, variables, features_of(final), side)
 
 
 @given(

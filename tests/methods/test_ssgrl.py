@@ -11,6 +11,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
 from causal_mlr_jax.data.label_embeddings import cooccurrence
 from causal_mlr_jax.methods import ssgrl
+from tests import heads
 
 LABELS, CHANNELS, JOINT = 4, 6, 8
 
@@ -31,9 +32,7 @@ def features_of(height=4, width=4):
 
 def make(features, **fields):
   head = ssgrl.Head(LABELS, joint_dim=JOINT, output_dim=7, **fields)
-  return head, head.init(
-    jax.random.key(1), features, side_inputs(), train=False
-  )
+  return head, heads.init(head, jax.random.key(1), features, side_inputs())
 
 
 def joint_inputs(batch=3, positions=9, labels=5):
@@ -81,11 +80,11 @@ def test_no_array_holds_every_pair_of_position_and_label():
 def test_biases_before_the_softmax_have_no_effect():
   features = features_of()
   head, variables = make(features)
-  before = head.apply(variables, features, side_inputs(), train=False)
+  before = heads.apply(head, variables, features, side_inputs())
   for name in ("joint", "score"):
     semantic = variables["params"]["semantic"]
     semantic[name]["bias"] = semantic[name]["bias"] + 1
-  after = head.apply(variables, features, side_inputs(), train=False)
+  after = heads.apply(head, variables, features, side_inputs())
   np.testing.assert_allclose(after.logits, before.logits, atol=1e-5)
 
 
@@ -117,7 +116,7 @@ def test_a_map_that_is_smaller_than_a_window():
 def test_attention_is_a_distribution_and_gathers_the_windows():
   features = features_of(5, 4)
   head, variables = make(features)
-  aux = head.apply(variables, features, side_inputs(), train=False).aux
+  aux = heads.apply(head, variables, features, side_inputs()).aux
   np.testing.assert_allclose(aux["attention"].sum(-1), 1, atol=1e-5)
   x = features.maps["final"].reshape(2, 20, CHANNELS)
   want = jnp.einsum("BNP,BPC->BNC", aux["attention"], x)
@@ -165,7 +164,7 @@ def test_published_is_corrected_with_the_update_gates_matrix():
 
   def logits(head, graph):
     variables = {"params": params | {"graph": graph}}
-    return head.apply(variables, features, side_inputs(), train=False).logits
+    return heads.apply(head, variables, features, side_inputs()).logits
 
   own = params["graph"]
   without = {k: v for k, v in own.items() if k != "reset"}
