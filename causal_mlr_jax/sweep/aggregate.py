@@ -84,13 +84,13 @@ def cell(values: pd.Series, others: pd.Series) -> dict[str, Any]:
   """
   mean = half_width = p_value = math.nan
   if len(values):
-    mean, half_width, *_ = mean_interval(values)
+    mean, half_width, *_ = mean_interval(values.to_list())
   differences = (values - others).dropna().sort_index()
   if differences.max() > differences.min():
     with warnings.catch_warnings():
       # It warns where differences are equal but for rounding.
       warnings.simplefilter("ignore", RuntimeWarning)
-      p_value = stats.ttest_1samp(differences, 0).pvalue
+      _, p_value = stats.ttest_1samp(differences, 0)
   numbers = [mean, half_width, differences.mean(), p_value]
   known = [None if math.isnan(number) else float(number) for number in numbers]
   by_seed = {str(seed): value for seed, value in values.items()}

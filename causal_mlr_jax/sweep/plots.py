@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+from typing import Any
 
 import pandas as pd
 from matplotlib import style
@@ -19,8 +20,18 @@ from causal_mlr_jax.sweep.results import Results
 # and once beside all panels of effects.
 PANEL_WIDTH, EFFECTS_WIDTH, NAMES_WIDTH = 3.6, 2.6, 2.0
 PANEL_HEIGHT, LINE_HEIGHT, DPI = 3.0, 0.3, 110
-OURS = {"fmt": "o", "color": "tab:blue", "capsize": 3, "markersize": 5}
-PAPER = {"marker": "D", "color": "tab:orange", "fillstyle": "none"}
+OURS: dict[str, Any] = {
+  "fmt": "o",
+  "color": "tab:blue",
+  "capsize": 3,
+  "markersize": 5,
+}
+PAPER: dict[str, Any] = {
+  "linestyle": "none",
+  "marker": "D",
+  "color": "tab:orange",
+  "fillstyle": "none",
+}
 
 
 def draw(results: Results) -> Figure:
@@ -78,7 +89,7 @@ def _across(ax: Axes, cells: pd.DataFrame, label: str) -> None:
   paper = cells.dropna(subset="paper")
   ax.set_xscale("log")
   ax.errorbar(known["x"], known["mean"], yerr=known["half_width"], **OURS)
-  ax.plot(paper["x"], paper["paper"], linestyle="none", **PAPER)
+  ax.plot(paper["x"], paper["paper"], **PAPER)
   ticks = [f"{x:g}" for x in cells["x"]]
   ax.set_xticks(cells["x"], ticks, fontsize=7, rotation=90)
   ax.minorticks_off()
@@ -91,7 +102,7 @@ def _down(ax: Axes, cells: pd.DataFrame) -> None:
   known = cells.dropna(subset="mean").fillna({"half_width": 0.0})
   paper = cells.dropna(subset="paper")
   ax.errorbar(known["mean"], known["y"], xerr=known["half_width"], **OURS)
-  ax.plot(paper["paper"], paper["y"], linestyle="none", **PAPER)
+  ax.plot(paper["paper"], paper["y"], **PAPER)
   ax.set_yticks(cells["y"], cells["line"], fontsize=8)
   ax.set_ylim(len(cells) - 0.5, -0.5)  # the first line on top
 

@@ -96,9 +96,9 @@ def _next_job(run: Run) -> Job | None:
 def summary_of(run: Run) -> dict[str, str]:
   """Returns `folder` (its name), `state`, and the `reason` of a failure."""
   state, reason = state_of(run), ""
-  if state is State.FAILED:
-    job = _next_job(run)
-    failure = _read(run.folder / job.failed)
+  job = _next_job(run)
+  failure = None if job is None else _read(run.folder / job.failed)
+  if failure is not None:
     reason = f"exit code {failure['exit_code']}: {failure['reason']}"
     if run.effects:
       what = "measurement" if job is MEASUREMENT else "training"
@@ -146,7 +146,7 @@ def attempt(run: Run, since: float, stop: process.Stop) -> State:
   with claimed(run) as claim:
     if claim is None:
       return State.BUSY
-    if trained is State.FAILED:
+    if other is not None and trained is State.FAILED:
       atomic_files.write_json(run.folder / TEST.failed, failure_of(other))
       return trained
     for job in jobs_of(run):
@@ -209,7 +209,9 @@ def _trained_parts(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
   return run.data, run.confounders, run.side_inputs, run.checkpoints
 
 
-def _link(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+def _link(
+  source: str | os.PathLike[str], target: str | os.PathLike[str]
+) -> None:
   """Links a file, or copies it where there are no hard links."""
   try:
     os.link(source, target)

@@ -90,7 +90,7 @@ def markdown(results: Results) -> str:
     f"# {document['title']}" + (f" ({source} of the paper)" if source else ""),
     head.format(
       config=document["config"],
-      metric=TITLES.get(document.get("metric")),
+      metric=TITLES.get(document.get("metric", "")),
       split=document.get("split") or "-",
       seeds=", ".join(map(str, document["seeds"])) or "none",
     ),
