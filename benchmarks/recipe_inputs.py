@@ -34,11 +34,7 @@ from PIL import Image, ImageEnhance
 from benchmarks.input_pipeline import InMemory, photographs
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.preprocess import (
-  crops_and_cutout,
-  op_string,
-  rand_augment,
-)
+from causal_mlr_jax.data.preprocess import op_string, rand_augment, random_crops
 from configs import coco, recipes
 
 ROUNDS, IMAGES, BATCH = 9, 64, 16
@@ -110,9 +106,7 @@ def _pillow_multi_scale(
 ) -> Image.Image:
   side = min(image.size)
   w, h = (int(side * rng.choice((1, 0.875, 0.75, 0.66, 0.5))) for _ in "wh")
-  down, right = crops_and_cutout.OFFSETS[
-    rng.integers(len(crops_and_cutout.OFFSETS))
-  ]
+  down, right = random_crops.OFFSETS[rng.integers(len(random_crops.OFFSETS))]
   top = down * ((image.height - h) // 4)
   left = right * ((image.width - w) // 4)
   image = image.crop((left, top, left + w, top + h))

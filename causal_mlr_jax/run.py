@@ -29,7 +29,7 @@ from causal_mlr_jax.stages import (
   transfer,
 )
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
-from causal_mlr_jax.stages.report import report
+from causal_mlr_jax.stages.run_report import report
 from causal_mlr_jax.studies import audit, effects
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.weights import init_from

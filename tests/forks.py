@@ -15,7 +15,7 @@ from tests.paths import ROOT
 SERVER = """
 import json, os, sys, traceback, warnings
 from causal_mlr_jax import main, run
-from tests.data import plain
+from tests.data.convert import plain
 
 warnings.filterwarnings("ignore", "os.fork")  # no device is in use yet
 

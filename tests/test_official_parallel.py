@@ -16,7 +16,7 @@ from causal_mlr_jax.stages import data as data_stage
 from causal_mlr_jax.stages import (
   evaluation,
   model,
-  report,
+  run_report,
   side_inputs,
   transfer,
 )
@@ -97,7 +97,7 @@ def evaluate_again(workdir, out):
     found |= {f"{name} scores": scores, f"{name} labels": labels}
   np.savez(f"{out}-{jax.process_index()}.npz", **found)
   target = transfer.prepare(experiment, dataset)
-  report.report(experiment, dataset, inputs, learner, target)
+  run_report.report(experiment, dataset, inputs, learner, target)
 
 
 def expected(workdir):
@@ -154,8 +154,8 @@ def assert_the_same(found, wanted):
 
 
 def metrics_of(workdir):
-  report = workdir / "report" / "report.json"
-  return json.loads(report.read_text())["metrics"]
+  run_report = workdir / "report" / "report.json"
+  return json.loads(run_report.read_text())["metrics"]
 
 
 def assert_metrics_equal(found, wanted, where=""):

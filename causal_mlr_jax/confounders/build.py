@@ -13,8 +13,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from causal_mlr_jax import backbones
-from causal_mlr_jax.confounders import centres as kinds
 from causal_mlr_jax.confounders import image_sets as images_lib
+from causal_mlr_jax.confounders import kinds_of_confounders as kinds
 from causal_mlr_jax.confounders.features import (
   Network,
   Positions,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.derived import view
+from causal_mlr_jax.data.dataset_views import view
 
 DATA = ("source", "target", "both")
 # Name of a split that joins several splits.

@@ -12,14 +12,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph, leaky_relu
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 from causal_mlr_jax.nn.heads.semantic_nodes import SemanticNodes, top_mean
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 
 class Head(nn.Module):

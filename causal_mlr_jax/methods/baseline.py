@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Features, Output, Side
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.pooled_classifier import PooledClassifier
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 
 class Head(nn.Module):

@@ -21,7 +21,7 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
   CORRECTED,
@@ -32,7 +32,7 @@ from causal_mlr_jax.nn.tokens import map_tokens
 from causal_mlr_jax.nn.transformer import LAYER_NORM_EPS, EncoderLayer
 
 NEEDS: tuple[str, ...] = ("label_state",)
-scores = losses.scores
+scores = loss_and_scores.scores
 
 
 class Head(nn.Module):

@@ -24,11 +24,11 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import losses, pooled_classifier
+from causal_mlr_jax.nn.heads import loss_and_scores, pooled_classifier
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "reference")
-scores = losses.scores
+scores = loss_and_scores.scores
 first_stage = pooled_classifier.first_stage
 
 

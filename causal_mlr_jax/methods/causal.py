@@ -40,12 +40,12 @@ from causal_mlr_jax.core.types import (
 from causal_mlr_jax.nn.causal import confounder_expectation as expectation_lib
 from causal_mlr_jax.nn.causal.causal_head import CausalHead
 from causal_mlr_jax.nn.causal.context_offset import ContextOffset
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
-scores = losses.scores
+scores = loss_and_scores.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("offset", "prior", "posterior")
 QUERIES = ("shared", "own")
@@ -242,7 +242,7 @@ def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
 def loss(
   output: Output, batch: Batch, side: Side, criterion: Criterion
 ) -> Losses:
-  """Returns the weighted sum of both heads' losses, see `nn/heads/losses.py`.
+  """Returns the weighted sum of both heads' losses.
 
   The loss of the context's own logits is added where there are any.
   """
@@ -257,4 +257,4 @@ def loss(
   weights: dict[str, float] = dict(
     zip(names, output.aux["loss_weights"], strict=False)
   )
-  return losses.summed_loss(logits, batch, criterion, weights)
+  return loss_and_scores.summed_loss(logits, batch, criterion, weights)

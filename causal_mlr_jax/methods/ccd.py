@@ -23,13 +23,13 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.normalised_classifier import NormalisedClassifier
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("label_prototypes",)
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 FUSES = ("selector", "mlp", "concat", "none")
 
 

@@ -26,7 +26,7 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import losses, pooled_classifier
+from causal_mlr_jax.nn.heads import loss_and_scores, pooled_classifier
 from causal_mlr_jax.nn.heads.published_variant import (
   CORRECTED,
   PUBLISHED,
@@ -36,7 +36,7 @@ from causal_mlr_jax.nn.running_mean import RunningMean
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")
-scores = losses.scores
+scores = loss_and_scores.scores
 first_stage = pooled_classifier.first_stage
 SPLITS = ("half", "random")
 

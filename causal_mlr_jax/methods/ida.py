@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.types import Array, Features, Output, Side
 from causal_mlr_jax.nn.attention import MultiHeadAttention
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.heads.normalised_classifier import block_size, over_norm
@@ -30,7 +30,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 HEAD_NORMS = ("own", "last")
 
 

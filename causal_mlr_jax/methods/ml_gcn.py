@@ -19,7 +19,7 @@ from causal_mlr_jax.core.types import (
   Output,
   Side,
 )
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dynamic_graph import leaky_relu
 from causal_mlr_jax.nn.heads.label_linear import symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
@@ -30,7 +30,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 
 class GraphConvolution(nn.Module):

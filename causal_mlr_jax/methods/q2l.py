@@ -11,12 +11,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.types import Features, Output, Side
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ()
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 
 class Head(nn.Module):

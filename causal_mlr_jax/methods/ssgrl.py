@@ -16,7 +16,7 @@ from jax import lax
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import Array, Features, Output, Side
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
 from causal_mlr_jax.nn.heads.published_variant import (
@@ -26,7 +26,7 @@ from causal_mlr_jax.nn.heads.published_variant import (
 )
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
-loss, scores = losses.loss, losses.scores
+loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 
 class Head(nn.Module):

@@ -30,7 +30,7 @@ from causal_mlr_jax.core.types import (
   Side,
 )
 from causal_mlr_jax.nn.conv import Conv
-from causal_mlr_jax.nn.heads import losses
+from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
@@ -48,7 +48,7 @@ from causal_mlr_jax.nn.resize import resize_aligned
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
-scores = losses.scores
+scores = loss_and_scores.scores
 # Weight of each branch in the score.
 TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3
 TOP_SHARE = 0.05  # share of positions that the third classifier averages
@@ -260,4 +260,4 @@ def loss(
     "gcn": output.aux["logits_graph"],
     "sac": output.aux["logits_semantic"],
   }
-  return losses.summed_loss(logits, batch, criterion)
+  return loss_and_scores.summed_loss(logits, batch, criterion)

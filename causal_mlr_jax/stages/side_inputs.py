@@ -14,7 +14,7 @@ from causal_mlr_jax.core import atomic_files, errors, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.core.types import Cooccurrence, Method, Tree
-from causal_mlr_jax.data import known_labels, label_embeddings, pipeline
+from causal_mlr_jax.data import known_labels, label_statistics, pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.data.formats import glove
 from causal_mlr_jax.data.pipeline import ExampleInput
@@ -22,8 +22,8 @@ from causal_mlr_jax.stages import first_stage
 from causal_mlr_jax.stages.confounders import prepare as prepare_confounders
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
 from causal_mlr_jax.stages.model import best_variables
+from causal_mlr_jax.training.label_prototypes import label_prototypes
 from causal_mlr_jax.training.model import training_needs
-from causal_mlr_jax.training.prototypes import label_prototypes
 from causal_mlr_jax.weights import backbone_weights
 from causal_mlr_jax.weights.mapping import published_methods
 from causal_mlr_jax.workdir import as_json
@@ -157,7 +157,7 @@ def _write_from_labels(
   """Writes the counts of the training labels and, if needed, embeddings."""
   folder = experiment.workdir.side_inputs
   labels = dataset.label_matrix(experiment.config.data.train_split)
-  counted = label_embeddings.cooccurrence(labels)
+  counted = label_statistics.cooccurrence(labels)
   arrays = {}
   if "label_embeddings" in needs:
     arrays["embeddings"] = _embeddings(
@@ -173,7 +173,7 @@ def _embeddings(
   section = experiment.config.side_inputs
   if section.glove:
     return glove.label_vectors(section.glove, dataset.labels)
-  return label_embeddings.embeddings_from_cooccurrence(
+  return label_statistics.embeddings_from_cooccurrence(
     counted, images, section.embedding_dim
   )
 

@@ -14,7 +14,7 @@ import ml_collections
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.data import shared_labels
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.derived import relabelled
+from causal_mlr_jax.data.dataset_views import relabelled
 from causal_mlr_jax.evaluation import metrics as metrics_lib
 from causal_mlr_jax.stages.data import open_dataset
 from causal_mlr_jax.stages.evaluation import (

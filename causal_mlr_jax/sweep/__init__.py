@@ -4,5 +4,5 @@
 `paper_numbers.py` has the paper's numbers. `command.py` reads the flags,
 `plan.py` lists the runs, `runs.py` makes them, each in a process that
 `process.py` starts. `results.py` reads what they found, `aggregate.py` takes
-means over seeds, and `table_files.py` writes the table.
+means over seeds, and `write_table.py` writes the table.
 """

@@ -36,7 +36,7 @@ from causal_mlr_jax import main as program
 from causal_mlr_jax.core import errors, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.sweep import plan as sweep_plan
-from causal_mlr_jax.sweep import process, table_files, tables
+from causal_mlr_jax.sweep import process, tables, write_table
 from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.plan import Plan
 from causal_mlr_jax.sweep.run_configs import ConfigSource, Run
@@ -204,7 +204,7 @@ def _write(plan: Plan) -> None:
   """Writes the table, in the folder of the sweep."""
   with _writing(plan.folder):
     (plan.folder / "runs").mkdir(parents=True, exist_ok=True)
-    table_files.write(plan)
+    write_table.write(plan)
 
 
 def _say(plan: Plan, pending: Sequence[Run], failed: int) -> None:

@@ -23,7 +23,7 @@ class Row(NamedTuple):
     sizes_of: another method; this row takes its value of each method field
       that both have.
     weights: a name or file of pretrained weights that the row needs, see
-      `weights/pretrained.py`.
+      `weights/weight_sources.py`.
     x: where its points stand on a numeric axis.
     on_validation: whether it is tested on the validation split alone.
     at_test: values by key that training does not see: the row's run takes over

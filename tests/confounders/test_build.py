@@ -7,7 +7,7 @@ import pytest
 
 from causal_mlr_jax import backbones
 from causal_mlr_jax.confounders import build, features
-from causal_mlr_jax.confounders import centres as kinds
+from causal_mlr_jax.confounders import kinds_of_confounders as kinds
 from causal_mlr_jax.confounders.features import Positions
 from causal_mlr_jax.confounders.image_sets import Images, Split
 from causal_mlr_jax.core import parallel

@@ -8,7 +8,7 @@ import pytest
 from causal_mlr_jax.core.types import Features, Output
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import baseline, cam_based
-from tests import one_and_eight
+from tests import one_and_eight_devices
 
 PAIRS = jnp.asarray([[0, 1], [3, 2]])
 WEIGHTS = (0.1, 0.01)
@@ -105,7 +105,7 @@ def test_it_goes_on_from_a_baseline(rng):
 
 def test_one_device_and_eight_train_alike():
   # Weights of the size of the criterion's, so that an error in them shows.
-  result = one_and_eight.run(
+  result = one_and_eight_devices.run(
     "cam_based", **{"method.overlap_weight": 1, "method.reference_weight": 1}
   )
   assert 0 in result["together"]

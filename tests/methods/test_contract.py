@@ -10,7 +10,7 @@ import pytest
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
 from configs import choices

@@ -9,7 +9,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Cooccurrence, Features
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.methods import baseline, feature_split
-from tests import one_and_eight
+from tests import one_and_eight_devices
 
 CHANNELS = 8
 PAIRS = np.asarray([[0, 1], [2, 3]], np.int32)
@@ -203,7 +203,7 @@ def test_wrong_options_are_named(field, value, message):
 
 
 def test_one_device_and_eight_train_alike():
-  result = one_and_eight.run("feature_split", **{"method.window": 2})
+  result = one_and_eight_devices.run("feature_split", **{"method.window": 2})
   assert result["moved"] > 1e-4
   assert result["apart"] < 1e-5
   assert result["same_types"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Cooccurrence, Features
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.methods import ml_gcn
 from tests import heads
 

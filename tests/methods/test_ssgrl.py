@@ -9,7 +9,7 @@ import pytest
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Features
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.methods import ssgrl
 from tests import heads
 

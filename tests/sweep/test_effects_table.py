@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import stats
 
 from causal_mlr_jax.studies.effects.report import COLUMNS, MEASURES
-from causal_mlr_jax.sweep import plots, results, table_files
+from causal_mlr_jax.sweep import plots, results, write_table
 from tests.sweep.prepared import (
   FAILURE,
   WEIGHTLESS,
@@ -100,7 +100,7 @@ def partial(tmp_path):
 
 
 def test_markdown_shows_numbers_and_why_there_are_none(partial):
-  text = table_files.markdown(results.read(partial))
+  text = write_table.markdown(results.read(partial))
   lines = text.splitlines()
   assert lines[0] == "# Which effects are causal, and what scores lean on"
   assert "model-based\nintervention scores, not identified" in text
@@ -133,11 +133,11 @@ def test_markdown_shows_numbers_and_why_there_are_none(partial):
 
 
 def test_all_files_hold_the_same(partial, tmp_path):
-  table_files.write(partial)
+  write_table.write(partial)
   stem = tmp_path / "table_effects"
   found = results.read(partial)
   assert json.loads(stem.with_suffix(".json").read_text()) == found.document
-  markdown = table_files.markdown(found)
+  markdown = write_table.markdown(found)
   assert stem.with_suffix(".md").read_text() == markdown
   text = stem.with_suffix(".csv").read_text()
   lines = list(csv.DictReader(io.StringIO(text)))
@@ -176,7 +176,7 @@ def test_a_panel_a_measure(partial):
 
 def test_what_a_data_set_does_not_allow_is_left_out(tmp_path):
   made = finished(tmp_path, known=False)
-  table_files.write(made)
+  write_table.write(made)
   found = results.read(made).document
   assert found["recovery"] is found["reliance"] is None
   assert {run["state"] for run in found["rows"][0]["runs"].values()} == {"done"}
@@ -190,7 +190,7 @@ def test_what_a_data_set_does_not_allow_is_left_out(tmp_path):
 
 
 def test_a_table_without_any_result(tmp_path):
-  table_files.write(plan("effects", tmp_path, ["causal"]))
+  write_table.write(plan("effects", tmp_path, ["causal"]))
   text = (tmp_path / "table_effects.md").read_text()
   assert "- causal: not run yet: seed 0" in text
   assert f"| causal |{' - |' * 6} 0 of 1 |" in text

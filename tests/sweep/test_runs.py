@@ -11,7 +11,7 @@ import pytest
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.stages import config_check
-from causal_mlr_jax.sweep import command, run_configs, table_files, tables
+from causal_mlr_jax.sweep import command, run_configs, tables, write_table
 from causal_mlr_jax.sweep import plan as sweep_plan
 from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.run_configs import ConfigSource
@@ -147,13 +147,13 @@ def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
   made = {row.name: len(runs) for row, runs in found.rows}
   assert made["causal_target"] == made["causal_both"] == 0
   assert made["causal"] == 1
-  table_files.write(found)
+  write_table.write(found)
   text = (tmp_path / "table_transfer.md").read_text()
   assert "- causal_target: no images tested on: " in text
   assert "- causal: not run yet: seed 0" in text
   emoji = sweep_plan.make_plan("transfer", EMOJI, (0,), tmp_path)
   assert all(runs for _, runs in emoji.rows)
-  table_files.write(emoji)
+  write_table.write(emoji)
   table = json.loads((tmp_path / "table_transfer.json").read_text())
   assert table["paper_split"] == "test_shifted"
 
@@ -262,7 +262,7 @@ def test_the_table_is_compared_with_the_row_asked_for(given, used, tmp_path):
   made = sweep_plan.make_plan(
     "confounder_kind", EMOJI, (0,), tmp_path, reference=given
   )
-  table_files.write(made)
+  write_table.write(made)
   text = (tmp_path / "table_confounder_kind.json").read_text()
   assert json.loads(text)["reference"] == used
   alone = plan("modules", tmp_path, names=("decouple",))
@@ -278,7 +278,7 @@ def test_rows_without_weights_have_no_runs(tmp_path):
     "resnet101": 0,
     "beit3_large": 0,
   }
-  table_files.write(found)
+  write_table.write(found)
   text = (tmp_path / "table_confounder_backbone.md").read_text()
   assert "- beit3_large: no weights: pretrained/beit3_large.pth" in text
   only = plan("confounder_backbone", tmp_path, names=["resnet50"])

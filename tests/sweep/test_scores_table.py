@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from causal_mlr_jax.sweep import aggregate, results, table_files
+from causal_mlr_jax.sweep import aggregate, results, write_table
 from tests.sweep.prepared import (
   EMOJI,
   FAILURE,
@@ -98,7 +98,7 @@ def partial(tmp_path):
 
 
 def test_markdown_shows_what_failed_and_what_is_missing(partial):
-  lines = table_files.markdown(results.read(partial)).splitlines()
+  lines = write_table.markdown(results.read(partial)).splitlines()
   assert lines[0] == "# All methods (Table 1 of the paper)"
   assert "| baseline | 21.1 ± 1.2 | - | 51.1 ± 1.2 | - | - | - | 5 |" in lines
   assert (
@@ -119,11 +119,11 @@ def test_markdown_shows_what_failed_and_what_is_missing(partial):
 
 
 def test_all_files_hold_the_same(partial, tmp_path):
-  table_files.write(partial)
+  write_table.write(partial)
   stem = tmp_path / "table_methods"
   found = document(partial)
   assert json.loads(stem.with_suffix(".json").read_text()) == found
-  markdown = table_files.markdown(results.read(partial))
+  markdown = write_table.markdown(results.read(partial))
   assert stem.with_suffix(".md").read_text() == markdown
   assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
   text = stem.with_suffix(".csv").read_text()
@@ -148,7 +148,7 @@ def test_all_files_hold_the_same(partial, tmp_path):
 
 def test_csv_has_a_row_after_the_other_one(tmp_path):
   made = finished(tmp_path, splits=("test", "other"))
-  lines = table_files.csv_text(results.read(made)).splitlines()[1:]
+  lines = write_table.csv_text(results.read(made)).splitlines()[1:]
   names = [tuple(line.split(",")[:2]) for line in lines[::3]]
   assert names == [
     (row, split)
@@ -159,7 +159,7 @@ def test_csv_has_a_row_after_the_other_one(tmp_path):
 
 def test_a_table_without_any_result(tmp_path):
   made = plan("methods", tmp_path, ["baseline"])
-  table_files.write(made)
+  write_table.write(made)
   text = (tmp_path / "table_methods.md").read_text()
   assert "- baseline: not run yet: seed 0" in text
   assert "±" in text
@@ -171,8 +171,8 @@ def test_a_table_without_any_result(tmp_path):
 def test_numbers_of_the_paper_stand_beside_their_split_alone(tmp_path):
   found = results.read(finished(tmp_path, splits=("other",)))
   assert found.document["paper_split"] == "test"
-  assert "paper:" not in table_files.markdown(found)
-  assert "29.7" not in table_files.csv_text(found)
+  assert "paper:" not in write_table.markdown(found)
+  assert "29.7" not in write_table.csv_text(found)
 
 
 def test_rows_are_compared_with_the_reference(tmp_path):
@@ -181,7 +181,7 @@ def test_rows_are_compared_with_the_reference(tmp_path):
   for row in found.document["rows"]:
     cell = row["splits"]["test"]["all"]
     assert (cell["difference"] is None) == (row["name"] == "causal")
-  assert "difference to causal" in table_files.markdown(found)
+  assert "difference to causal" in write_table.markdown(found)
 
 
 def test_rows_are_compared_with_the_first_if_the_reference_is_not_shown(

@@ -9,7 +9,7 @@ from tests.devices import run_on_devices
 # on eight by `pmapped`, and on eight by `jax.pmap` of the same function.
 CODE = """
 from causal_mlr_jax.core import lookup, parallel
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.training import model as model_lib, optimizer, step
 from causal_mlr_jax.losses import binary_cross_entropy
 from tests import small

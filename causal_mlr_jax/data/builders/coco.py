@@ -9,7 +9,6 @@ report results. The numbers of images are checked against the official ones,
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from causal_mlr_jax.core import progress
-from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files as annotations
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import coco_instances
+from causal_mlr_jax.data.formats import reading as annotations
+from causal_mlr_jax.data.formats.coco_instances import REMEDY
 from causal_mlr_jax.data.formats.raw_dataset import Item, Source
+from causal_mlr_jax.data.formats.reading import Problems
 
 HOMEPAGE = "https://cocodataset.org/#download"
 LAYOUT = """\
@@ -74,10 +73,6 @@ CITATION = """
   booktitle = {ECCV}, year = {2014}
 }
 """
-REMEDY = (
-  "Unpack the official archives again; to use a part of the data set, set "
-  "--config.data.options.official_counts=False."
-)
 
 
 class _Split(NamedTuple):
@@ -173,7 +168,9 @@ def _annotations(year: str) -> str:
 def _read_split(
   manual_dir: pathlib.Path, year: str, keep: bool, problems: Problems
 ) -> _Split:
-  names, objects = _read_json(manual_dir / _annotations(year), problems)
+  names, objects = coco_instances.read(
+    manual_dir / _annotations(year), CATEGORIES, problems
+  )
   place = {image_id: i for i, image_id in enumerate(names)}
   column = {category: i for i, category in enumerate(CATEGORIES)}
   labels_MN = np.zeros((len(names), len(LABELS)), np.uint8)
@@ -198,56 +195,3 @@ def _read_split(
     if keep or not empty
   ]
   return _Split(items, int(empty_M.sum()))
-
-
-def _read_json(
-  path: pathlib.Path, problems: Problems
-) -> tuple[dict[int, str], list[tuple[int, int]]]:
-  """Returns file names by image id, and each object's image and category id."""
-  progress.say(f"data: reading {path}")
-  try:
-    with path.open("rb") as file:
-      table = json.load(file, object_hook=_lean)
-    _check_categories(table["categories"], path)
-    names = {int(x["id"]): str(x["file_name"]) for x in table["images"]}
-    objects = [
-      (int(x["image_id"]), int(x["category_id"])) for x in table["annotations"]
-    ]
-    repeated = len(table["images"]) - len(names)
-  except UserError:
-    raise
-  except OSError as error:
-    raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-  except (ValueError, KeyError, TypeError) as error:
-    what = f"it has no {error}" if isinstance(error, KeyError) else error
-    raise UserError(
-      f"{path} is not the official file of instances: {what}. {REMEDY}"
-    ) from error
-  if repeated:
-    problems.add(f"{path.name}: {repeated:,} images have the id of another one")
-  return names, objects
-
-
-def _lean(entry: dict[str, Any]) -> dict[str, Any]:
-  """Drops the outlines during parsing; they take most of a gigabyte."""
-  entry.pop("segmentation", None)
-  return entry
-
-
-def _check_categories(
-  entries: list[dict[str, Any]], path: pathlib.Path
-) -> None:
-  found = {int(entry["id"]): str(entry["name"]) for entry in entries}
-  if found == CATEGORIES:
-    return
-  wrong = [
-    f"{k}: {found.get(k, 'absent')!r}, officially "
-    f"{CATEGORIES.get(k, 'absent')!r}"
-    for k in sorted(found.keys() | CATEGORIES.keys())
-    if found.get(k) != CATEGORIES.get(k)
-  ]
-  raise UserError(
-    f"{path} does not hold the 80 categories of COCO; by id:\n"
-    + "\n".join(f"  {line}" for line in wrong[: annotations.NAMED])
-    + "\nUse the official annotations, or the data set `folder` for others."
-  )

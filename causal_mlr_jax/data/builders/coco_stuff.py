@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from causal_mlr_jax.data.builders import coco
-from causal_mlr_jax.data.formats import annotation_files, pixel_maps
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import pixel_maps, reading
 from causal_mlr_jax.data.formats.raw_dataset import Item, Source
+from causal_mlr_jax.data.formats.reading import Problems
 
 HOMEPAGE = (
   "https://cocodataset.org/#download and github.com/nightrome/cocostuff"
@@ -171,7 +171,7 @@ def check_names(path: pathlib.Path) -> None:
   """
   problems = Problems()
   found = {}
-  for line in annotation_files.read_lines(path):
+  for line in reading.read_lines(path):
     number, colon, name = line.partition(":")
     if colon and number.strip().isdecimal():
       found[int(number)] = name.strip()

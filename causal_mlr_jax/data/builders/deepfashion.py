@@ -21,9 +21,12 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files, deepfashion_attributes
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import (
+  deepfashion_attributes,
+  reading,
+)
 from causal_mlr_jax.data.formats.raw_dataset import Source
+from causal_mlr_jax.data.formats.reading import Problems
 
 HOMEPAGE = (
   "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/AttributePrediction.html"
@@ -95,7 +98,7 @@ class _Files(NamedTuple):
 def check_options(options: Mapping[str, Any]) -> None:
   """Raises a UserError if an option has an invalid value."""
   how = ("say", "strict", "skip")
-  annotation_files.check_choice("deepfashion", options, "official_counts", how)
+  reading.check_choice("deepfashion", options, "official_counts", how)
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
@@ -140,10 +143,8 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     labels=labels,
     biased_pairs=_pairs(labels) if chosen["published_pairs"] else (),
     splits={
-      split: annotation_files.take(
-        files.images, table.paths, labels_MN, rows[split]
-      )
-      for split in annotation_files.SPLITS
+      split: reading.take(files.images, table.paths, labels_MN, rows[split])
+      for split in reading.SPLITS
     },
     description=DESCRIPTION,
     citation=CITATION,
@@ -158,16 +159,15 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
 def _find(manual_dir: pathlib.Path) -> _Files:
   table, listed = "list_attr_img.txt", "list_attr_cloth.txt"
   places = [
-    (annotation_files.locate(manual_dir, start + listed), start)
+    (reading.locate(manual_dir, start + listed), start)
     for start in ("Anno_coarse/", "Anno/", "")
   ]
   found = [
     (names, attributes)
     for names, start in places
-    if names
-    and (attributes := annotation_files.locate(manual_dir, start + table))
+    if names and (attributes := reading.locate(manual_dir, start + table))
   ]
-  partition = annotation_files.locate(
+  partition = reading.locate(
     manual_dir,
     *(f"{start}list_eval_partition.txt" for start in ("Eval/", "Anno/", "")),
   )
@@ -180,9 +180,7 @@ def _find(manual_dir: pathlib.Path) -> _Files:
     absent = [] if found else [f"Anno_coarse/{listed} with {table} beside it"]
     absent += [] if partition else ["Eval/list_eval_partition.txt"]
     absent += [] if images else ["img/"]
-    raise annotation_files.missing(
-      "deepfashion", manual_dir, absent, LAYOUT, HOMEPAGE
-    )
+    raise reading.missing("deepfashion", manual_dir, absent, LAYOUT, HOMEPAGE)
   return _Files(*found[0], partition, images)
 
 
@@ -206,9 +204,7 @@ def _partition(path: pathlib.Path) -> dict[str, str]:
   problems, split_of = Problems(), {}
   for number, line in enumerate(deepfashion_attributes.read_header(path), 3):
     cells = line.split()
-    split = (
-      annotation_files.SPLIT_NAMES.get(cells[1]) if len(cells) == 2 else None
-    )
+    split = reading.SPLIT_NAMES.get(cells[1]) if len(cells) == 2 else None
     if split is None:
       problems.add(
         f"{path.name}:{number}: {line[:60]!r}, expected a path and train, val "
@@ -216,7 +212,7 @@ def _partition(path: pathlib.Path) -> dict[str, str]:
       )
       continue
     try:
-      name = annotation_files.relative_path(cells[0])
+      name = reading.relative_path(cells[0])
     except ValueError as error:
       problems.add(f"{path.name}:{number}: {error}")
       continue
@@ -232,7 +228,7 @@ def _join(
 ) -> dict[str, np.ndarray]:
   """Returns the rows of each split, in the order of the attribute file."""
   problems = Problems()
-  rows: dict[str, list[int]] = {split: [] for split in annotation_files.SPLITS}
+  rows: dict[str, list[int]] = {split: [] for split in reading.SPLITS}
   seen = set()
   for row, path in enumerate(paths):
     if path in seen:

@@ -34,10 +34,10 @@ import numpy as np
 from causal_mlr_jax.core import lookup, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.convert import stratified_split
-from causal_mlr_jax.data.formats import annotation_files, folder_labels
-from causal_mlr_jax.data.formats.annotation_files import SPLITS, Problems
-from causal_mlr_jax.data.formats.json_annotations import Entry
+from causal_mlr_jax.data.formats import folder_labels, reading
+from causal_mlr_jax.data.formats.folder_json import Entry
 from causal_mlr_jax.data.formats.raw_dataset import Source
+from causal_mlr_jax.data.formats.reading import SPLITS, Problems
 
 LAYOUT = """\
   labels.csv (any name)             path,labels[,split] or path,<label>,...
@@ -69,7 +69,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     )
   if options["images"]:
     try:
-      annotation_files.relative_path(options["images"])
+      reading.relative_path(options["images"])
     except ValueError as error:
       raise UserError(f"data.options.images: {error}.") from None
 
@@ -83,7 +83,7 @@ def content_key(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> str:
   digest = hashlib.sha256()
   files = folder_labels.find(manual_dir, options["annotations"], LAYOUT)
   for split, file in sorted(files.items()):
-    content = hashlib.sha256(annotation_files.read_bytes(file)).hexdigest()
+    content = hashlib.sha256(reading.read_bytes(file)).hexdigest()
     name = file.relative_to(manual_dir).as_posix()
     digest.update(f"{split}\n{name}\n{content}\n".encode())
   return digest.hexdigest()
@@ -123,7 +123,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
     labels=labels,
     biased_pairs=_pairs(chosen["biased_pairs"], labels),
     splits={
-      split: annotation_files.take(manual_dir, paths, labels_MN, splits[split])
+      split: reading.take(manual_dir, paths, labels_MN, splits[split])
       for split in SPLITS
     },
     description=f"Images of a folder, labelled by {', '.join(names)}.",
@@ -224,7 +224,7 @@ def _check_splits(
     if labels_MN[rows, i].any() and not trained_N[i]
   ]
   if unseen and not allow_unseen:
-    shown = annotation_files.NAMED
+    shown = reading.NAMED
     more = f" and {len(unseen) - shown} more" if len(unseen) > shown else ""
     raise UserError(
       f"No training image has the label {', '.join(unseen[:shown])}{more}, so "

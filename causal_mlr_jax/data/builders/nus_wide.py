@@ -28,7 +28,7 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files, nus_wide_lists
+from causal_mlr_jax.data.formats import nus_wide_lists, reading
 from causal_mlr_jax.data.formats.raw_dataset import Source
 
 HOMEPAGE = (
@@ -103,7 +103,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     ("unlabelled", ("drop", "keep")),
     ("missing", ("error", "drop")),
   ):
-    annotation_files.check_choice("nus_wide", options, key, values)
+    reading.check_choice("nus_wide", options, key, values)
 
 
 def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
@@ -115,9 +115,7 @@ def check_files(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> None:
   else:
     absent += nus_wide_lists.find(manual_dir, CONCEPTS)[1]
   if absent:
-    raise annotation_files.missing(
-      "nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE
-    )
+    raise reading.missing("nus_wide", manual_dir, absent, LAYOUT, HOMEPAGE)
 
 
 def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
@@ -139,7 +137,7 @@ def read_source(manual_dir: pathlib.Path, options: Mapping[str, Any]) -> Source:
   for split, (paths, labels_MN) in listed.splits.items():
     kept, dropped[split] = _kept(listed.root, paths, labels_MN, chosen)
     rows = np.flatnonzero(kept)
-    splits[split] = annotation_files.take(listed.root, paths, labels_MN, rows)
+    splits[split] = reading.take(listed.root, paths, labels_MN, rows)
   return Source(
     labels=listed.labels,
     biased_pairs=(),
@@ -159,8 +157,8 @@ def _layout(
   manual_dir: pathlib.Path, layout: str
 ) -> tuple[str, pathlib.Path | None, pathlib.Path | None]:
   """Returns the format, the CSV file and the list of concepts."""
-  csv = annotation_files.locate(manual_dir, CSV)
-  concepts = annotation_files.locate(
+  csv = reading.locate(manual_dir, CSV)
+  concepts = reading.locate(
     manual_dir, "ConceptsList/Concepts81.txt", "Concepts81.txt"
   )
   if layout == "auto":

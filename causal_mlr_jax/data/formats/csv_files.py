@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import reading
+from causal_mlr_jax.data.formats.reading import Problems
 
 
 def read(
@@ -75,7 +75,7 @@ def read_table(
   """
   # The reader handles all line ends itself, also those inside quotes.
   reader = csv.reader(
-    io.StringIO(annotation_files.read_text(path), newline=""), strict=True
+    io.StringIO(reading.read_text(path), newline=""), strict=True
   )
 
   def rows() -> Iterator[tuple[int, list[str]]]:

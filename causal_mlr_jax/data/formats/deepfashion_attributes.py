@@ -15,8 +15,8 @@ import numpy as np
 
 from causal_mlr_jax.core import progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import reading
+from causal_mlr_jax.data.formats.reading import Problems
 
 PIECE = 1 << 20  # bytes that are read at once
 ROWS = 1 << 14  # rows that are unpacked at once
@@ -99,7 +99,7 @@ def read_header(path: pathlib.Path) -> list[str]:
   Raises:
     UserError: The first line is not the number of these lines.
   """
-  lines = annotation_files.read_lines(path)
+  lines = reading.read_lines(path)
   first = lines[0].strip() if lines else ""
   if not first.isdecimal() or int(first) != len(lines) - 2:
     raise UserError(
@@ -175,7 +175,7 @@ def _explain(
 
 def _relative(name: str, line: int, path: bytes, problems: Problems) -> str:
   try:
-    return annotation_files.relative_path(path.decode())
+    return reading.relative_path(path.decode())
   except ValueError as error:  # includes decoding errors
     problems.add(f"{name}:{line}: {error}")
     return ""

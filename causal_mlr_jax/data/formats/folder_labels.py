@@ -1,6 +1,6 @@
 """Finds and reads the files with the labels of a folder of images.
 
-CSV and JSON lines are read here, JSON in `json_annotations.py`. The docstring
+CSV and JSON lines are read here, JSON in `folder_json.py`. The docstring
 of `builders/folder.py` describes the formats.
 """
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.formats import (
-  annotation_files,
   csv_files,
-  json_annotations,
+  folder_json,
+  reading,
 )
-from causal_mlr_jax.data.formats.annotation_files import (
+from causal_mlr_jax.data.formats.folder_json import Annotated, Entry
+from causal_mlr_jax.data.formats.reading import (
   NAMED,
   SPLIT_NAMES,
   Problems,
 )
-from causal_mlr_jax.data.formats.json_annotations import Annotated, Entry
 
 LINES = "metadata.jsonl"
 ENDINGS = (".csv", ".json", ".jsonl")
@@ -98,7 +98,7 @@ def _given(manual_dir: pathlib.Path, given: str, there: str) -> Files:
   for part in given.split(",") if "=" in given else [given]:
     split, _, name = part.strip().rpartition("=")
     try:
-      file = manual_dir / annotation_files.relative_path(name.strip())
+      file = manual_dir / reading.relative_path(name.strip())
     except ValueError as error:
       raise UserError(f"{SET_IT}: {error}.") from None
     if split and SPLIT_NAMES.get(split) is None:
@@ -137,7 +137,7 @@ def read(
     if file.suffix.lower() == ".csv":
       part = _read_csv(file, name, problems)
     elif file.suffix.lower() == ".json":
-      part = json_annotations.read(file, name, problems)
+      part = folder_json.read(file, name, problems)
     else:
       part = Annotated(list(_read_lines(file, name, problems)), ())
       prefix = name.rpartition("/")[0]
@@ -146,7 +146,7 @@ def read(
       if split and entry.split:
         problems.add(f"{entry.where}: has a split, and so does its file's name")
       try:
-        path = annotation_files.relative_path(entry.path)
+        path = reading.relative_path(entry.path)
       except ValueError as error:
         problems.add(f"{entry.where}: {error}")
         continue
@@ -242,7 +242,7 @@ def _listed(cell: str, where: str, problems: Problems) -> Iterator[str]:
 def _read_lines(
   file: pathlib.Path, name: str, problems: Problems
 ) -> Iterator[Entry]:
-  for number, line in enumerate(annotation_files.read_lines(file), 1):
+  for number, line in enumerate(reading.read_lines(file), 1):
     where = f"{name}:{number}"
     if not line.strip():
       continue
@@ -253,7 +253,7 @@ def _read_lines(
       continue
     labels = row.get("labels") if isinstance(row, dict) else None
     path = row.get("file_name") if isinstance(row, dict) else None
-    if isinstance(path, str) and json_annotations.is_names(labels):
+    if isinstance(path, str) and folder_json.is_names(labels):
       yield Entry(path, tuple(label.strip() for label in labels), "", where)
     else:
       problems.add(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from causal_mlr_jax.core import progress
-from causal_mlr_jax.data.formats import annotation_files, csv_files
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import csv_files, reading
+from causal_mlr_jax.data.formats.reading import Problems
 
 # Corrected values of wrong lines, by file, line number and content. Public
 # notes mention this line of the official files. Its true value is not known; 0
@@ -58,7 +58,7 @@ def read_concepts(
   Raises:
     UserError: They are not the official names.
   """
-  names = [line.strip() for line in annotation_files.read_lines(path)]
+  names = [line.strip() for line in reading.read_lines(path)]
   problems = Problems()
   for name in sorted(set(names) - set(official)):
     problems.add(f"{name!r} is not one of the {len(official)} concepts")
@@ -77,19 +77,17 @@ def find(
   absent: list[str] = []
 
   def look(*candidates: str) -> pathlib.Path:
-    found = annotation_files.locate(manual_dir, *candidates)
+    found = reading.locate(manual_dir, *candidates)
     if found is None:
       absent.append(candidates[0])
     return found or manual_dir
 
   images = {s: look(f"ImageList/{p}Imagelist.txt") for s, p in PARTS.items()}
   # The folder is located only once: 162 searches of a large folder are slow.
-  halves = annotation_files.locate(
+  halves = reading.locate(
     manual_dir, "Groundtruth/TrainTestLabels", "TrainTestLabels"
   )
-  whole = annotation_files.locate(
-    manual_dir, "Groundtruth/AllLabels", "AllLabels"
-  )
+  whole = reading.locate(manual_dir, "Groundtruth/AllLabels", "AllLabels")
   all_images = None
   if halves is None and whole is not None:
     all_images = look("ImageList/Imagelist.txt")
@@ -159,9 +157,9 @@ def read_lists(files: Lists) -> Table:
 
 def _read_images(path: pathlib.Path, problems: Problems) -> list[str]:
   images: dict[str, int] = {}
-  for number, line in enumerate(annotation_files.read_lines(path), 1):
+  for number, line in enumerate(reading.read_lines(path), 1):
     try:
-      image = annotation_files.relative_path(line.strip())
+      image = reading.relative_path(line.strip())
     except ValueError as error:
       problems.add(f"{path.name}:{number}: {error}")
       continue
@@ -179,9 +177,7 @@ def _read_values(
   path: pathlib.Path, problems: Problems, notes: list[str]
 ) -> np.ndarray:
   """Returns the values 0 and 1 of a file, one per line, uint8 [M]."""
-  text = (
-    annotation_files.read_bytes(path).replace(b"\r", b"").rstrip(b"\n") + b"\n"
-  )
+  text = reading.read_bytes(path).replace(b"\r", b"").rstrip(b"\n") + b"\n"
   data = np.frombuffer(text, np.uint8)
   values = data[::2] - ord("0")
   if len(data) % 2 == 0 and (data[1::2] == 10).all() and (values < 2).all():
@@ -220,7 +216,7 @@ def read_csv(path: pathlib.Path, concepts: Sequence[str]) -> Table:
       )
       continue
     try:
-      image = annotation_files.relative_path(row["path"].strip())
+      image = reading.relative_path(row["path"].strip())
     except ValueError as error:
       problems.add(f"{path.name}:{number}: {error}")
       continue

@@ -13,7 +13,7 @@ from PIL import Image
 
 from causal_mlr_jax.core import atomic_files, progress
 from causal_mlr_jax.data.formats import image_check
-from causal_mlr_jax.data.formats.annotation_files import NAMED, Problems
+from causal_mlr_jax.data.formats.reading import NAMED, Problems
 
 VALUES = 256
 MAPS_A_CHUNK = 2048

@@ -18,7 +18,7 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.formats import image_check
-from causal_mlr_jax.data.preprocess.resize_and_crop import Box, scratch
+from causal_mlr_jax.data.preprocess.resampling import Box, scratch
 
 _START = b"\xff\xd8"
 _COLOURS = ("YCbCr", "Gray")

@@ -7,7 +7,7 @@ Pixels are normalised on the device, so that images are transferred as bytes.
 
 A string without random ops, for evaluation, applies the ops one by one, with
 Pillow. A string with random ops, for training, resizes with a faster filter
-(`resize_and_crop.sampled`), and performs a 'decode|random_resized_crop(224)' or
+(`resampling.sampled`), and performs a 'decode|random_resized_crop(224)' or
 'decode|random_resized_crop(224)|flip_lr' at the beginning in one step
 (`decode_random_resized_crop`).
 """
@@ -26,9 +26,11 @@ from causal_mlr_jax.data.preprocess.ops import (
   FAST,
   OPS,
   RANDOM,
+)
+from causal_mlr_jax.data.preprocess.random_crops import (
   decode_random_resized_crop,
 )
-from causal_mlr_jax.data.preprocess.resize_and_crop import Op
+from causal_mlr_jax.data.preprocess.resampling import Op
 
 
 class _Step(NamedTuple):

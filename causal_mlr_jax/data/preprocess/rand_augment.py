@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.preprocess.crops_and_cutout import filled
-from causal_mlr_jax.data.preprocess.resize_and_crop import Op
+from causal_mlr_jax.data.preprocess.cutout import filled
+from causal_mlr_jax.data.preprocess.resampling import Op
 
 # The colours of uncovered areas, and of RandAugment's own cutout.
 GREY, PATCH = (128, 128, 128), (125, 122, 113)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 
 
 def write_counts(folder: pathlib.Path, dataset: Dataset) -> None:

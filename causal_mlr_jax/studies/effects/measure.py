@@ -22,7 +22,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset, parse_split
-from causal_mlr_jax.data.derived import view
+from causal_mlr_jax.data.dataset_views import view
 from causal_mlr_jax.data.known_labels import known_label_state
 from causal_mlr_jax.stages.evaluation import predictions
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed

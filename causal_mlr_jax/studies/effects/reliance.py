@@ -18,7 +18,7 @@ import numpy as np
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.data.derived import view
+from causal_mlr_jax.data.dataset_views import view
 from causal_mlr_jax.studies.effects import score_changes
 
 # Function from a data set and the name of a split to the scores [images, N].

@@ -9,9 +9,9 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.convert import shards
 from causal_mlr_jax.data.preprocess import op_string
-from tests.data import plain
 from tests.data.builders import official
-from tests.data.plain import (
+from tests.data.convert import plain
+from tests.data.convert.plain import (
   LABELS,
   PLAIN,
   SCRIPT,

@@ -5,14 +5,9 @@ import pytest
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.convert import shards
-from tests.data import plain
 from tests.data.builders import official
-from tests.data.plain import (
-  SCRIPT,
-  digests,
-  make,
-  prepare,
-)
+from tests.data.convert import plain
+from tests.data.convert.plain import SCRIPT, digests, make, prepare
 
 
 @pytest.fixture

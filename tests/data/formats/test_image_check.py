@@ -8,12 +8,9 @@ from PIL import Image
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.convert import image_builder, shards
 from causal_mlr_jax.data.formats import image_check
-from tests.data import plain
 from tests.data.builders import official
-from tests.data.plain import (
-  digests,
-  prepare,
-)
+from tests.data.convert import plain
+from tests.data.convert.plain import digests, prepare
 
 
 @pytest.fixture

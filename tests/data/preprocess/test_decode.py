@@ -8,8 +8,8 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.emoji.drawing import package_file
-from causal_mlr_jax.data.preprocess import decode, op_string, ops
-from causal_mlr_jax.data.preprocess.resize_and_crop import (
+from causal_mlr_jax.data.preprocess import decode, op_string, random_crops
+from causal_mlr_jax.data.preprocess.resampling import (
   Box,
   resampled,
   resized,
@@ -47,7 +47,7 @@ RAMP = encoded(ramp(480, 640))
 def one_by_one(data, size, seed):
   rng = np.random.default_rng(seed)
   image = decode.decode_bytes(data)
-  for op in (ops.random_resized_crop(size), op_string.flip_lr()):
+  for op in (random_crops.random_resized_crop(size), ops.flip_lr()):
     image = op(image, rng)
   return image, rng.random()
 

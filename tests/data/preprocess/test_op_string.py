@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.preprocess import op_string, ops
+from causal_mlr_jax.data.preprocess import op_string, ops, random_crops
 
 
 def picture(height=20, width=30, seed=0):
@@ -127,7 +127,7 @@ def test_png_is_cropped_and_resized_op_by_op():
   pixels = picture(90, 70)
   for seed in range(20):
     rng = np.random.default_rng(seed)
-    crop = ops.random_resized_crop(40, 0.2)(pixels, rng)
+    crop = random_crops.random_resized_crop(40, 0.2)(pixels, rng)
     expected = ops.flip_lr()(crop, rng)
     text = "decode|random_resized_crop(40, min_area=0.2)|flip_lr"
     np.testing.assert_array_equal(apply(text, encoded(pixels), seed), expected)
@@ -176,13 +176,13 @@ def test_a_crop_that_never_fits_is_the_largest_of_a_fitting_aspect(
   pixels = np.zeros((height, width, 3), np.uint8)
   top, left, h, w = expected
   pixels[top : top + h, left : left + w] = 200
-  found = ops.random_resized_crop(8)(pixels, rng)
+  found = random_crops.random_resized_crop(8)(pixels, rng)
   assert rng.draws == 20
   assert (found == 200).all()
   # Its first and last rows and columns are in it.
   pixels[[top, top + h - 1]] = 0
   pixels[:, [left, left + w - 1]] = 0
-  found = ops.random_resized_crop(8)(pixels, Whole())
+  found = random_crops.random_resized_crop(8)(pixels, Whole())
   for side in (found[0], found[-1], found[:, 0], found[:, -1]):
     assert (side < 200).all()
 

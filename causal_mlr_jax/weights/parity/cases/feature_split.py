@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.weights.parity import heads, pooled
 from causal_mlr_jax.weights.parity.golden import Golden, Results
 

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causal_mlr_jax.data import label_embeddings
+from causal_mlr_jax.data import label_statistics
 
 
 @st.composite
@@ -30,15 +30,15 @@ def information(labels_MN):
 
 
 def embeddings(labels_MN, dim):
-  counted = label_embeddings.cooccurrence(labels_MN)
-  return label_embeddings.embeddings_from_cooccurrence(
+  counted = label_statistics.cooccurrence(labels_MN)
+  return label_statistics.embeddings_from_cooccurrence(
     counted, len(labels_MN), dim
   )
 
 
 @given(label_tables())
 def test_counts_are_those_of_a_loop(labels):
-  counted = label_embeddings.cooccurrence(labels)
+  counted = label_statistics.cooccurrence(labels)
   count = labels.shape[1]
   for i in range(count):
     assert counted.nums_N[i] == sum(row[i] == 1 for row in labels)
@@ -50,7 +50,7 @@ def test_counts_are_those_of_a_loop(labels):
 
 @given(label_tables())
 def test_conditional_probabilities(labels):
-  counted = label_embeddings.cooccurrence(labels)
+  counted = label_statistics.cooccurrence(labels)
   given_row = np.asarray(counted.conditional())
   assert ((given_row >= 0) & (given_row <= 1)).all()
   assert (given_row[counted.nums_N == 0] == 0).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.derived import relabelled
+from causal_mlr_jax.data.dataset_views import relabelled
 
 LABELS = ("feline", "nothing", "bike", "cat-like")
 

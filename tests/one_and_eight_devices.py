@@ -4,7 +4,7 @@ from tests.devices import run_on_devices
 
 CODE = """
 from causal_mlr_jax.core import parallel
-from causal_mlr_jax.data.label_embeddings import cooccurrence
+from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib, optimizer, step
 from tests import small

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import annotation_files
-from causal_mlr_jax.data.formats.annotation_files import Problems
+from causal_mlr_jax.data.formats import reading
+from causal_mlr_jax.data.formats.reading import Problems
 
 ID = (int, str)
 WORDS = {ID: "number or text", str: "text", list: "list"}
@@ -55,7 +55,7 @@ def read(path: pathlib.Path, name: str, problems: Problems) -> Annotated:
     UserError: The file is not valid JSON, or is in neither format.
   """
   try:
-    content = json.loads(annotation_files.read_text(path))
+    content = json.loads(reading.read_text(path))
   except (ValueError, RecursionError) as error:
     raise UserError(f"{path} is not valid JSON: {error}.") from None
   if _has_lists(content, "images", "annotations", "categories"):

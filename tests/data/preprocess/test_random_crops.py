@@ -8,11 +8,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.emoji.drawing import package_file
-from causal_mlr_jax.data.preprocess import (
-  crops_and_cutout,
-  op_string,
-  rand_augment,
-)
+from causal_mlr_jax.data.preprocess import op_string, rand_augment, random_crops
 
 SIDES = st.integers(24, 70)
 SEEDS = st.integers(0, 10_000)
@@ -69,7 +65,7 @@ def test_shapes_and_types_hold_and_the_seed_decides(height, width, seed):
 
 def windows(image, draws, **kwargs):
   """Returns (top, left, height, width) of crops, read off the pixels."""
-  op = crops_and_cutout.multi_scale_crop(40, **kwargs)
+  op = random_crops.multi_scale_crop(40, **kwargs)
   rng = np.random.default_rng(0)
   for _ in range(draws):
     crop = op(image, rng).astype(float)

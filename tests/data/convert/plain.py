@@ -83,7 +83,7 @@ SCRIPT = """
 import os, pathlib, signal, sys
 from causal_mlr_jax.data import dataset
 from causal_mlr_jax.data.convert import image_builder, shards
-from tests.data import plain
+from tests.data.convert import plain
 
 shards.IMAGES_A_SHARD = 4
 files, data, *how = sys.argv[1:]
