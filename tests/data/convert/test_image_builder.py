@@ -191,6 +191,6 @@ def test_a_full_disk_is_one_clear_error(forks, files, tmp_path):
   last = done.stderr.strip().splitlines()[-1]
   assert "UserError: Cannot prepare the data set 'plain'" in last
   assert "File too large" in last
-  assert "has room" in last
+  assert "enough space" in last
   assert not dataset_lib.is_prepared(make(files, tmp_path / "data"))
   prepare(files, tmp_path / "data")

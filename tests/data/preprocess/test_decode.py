@@ -8,7 +8,7 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.emoji.drawing import package_file
-from causal_mlr_jax.data.preprocess import decode, op_string, random_crops
+from causal_mlr_jax.data.preprocess import decode, op_string, ops, random_crops
 from causal_mlr_jax.data.preprocess.resampling import (
   Box,
   resampled,
