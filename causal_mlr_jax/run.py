@@ -52,7 +52,7 @@ def run(config: ml_collections.ConfigDict, workdir: str, mode: str) -> None:
   lookup.check_name("mode", mode, MODES)
   mesh = parallel.make_mesh()
   folder = Workdir(workdir)
-  with parallel.together():
+  with parallel.wait_for_all():
     method = config_check.check(config, mesh)
     audit.check(config)
     effects.check(config)
@@ -125,7 +125,7 @@ def _model(
 ) -> tuple[SideInputs, Learner]:
   """Begins the run in its folder, and returns side inputs and learner."""
   config, folder = experiment.config, experiment.workdir
-  with parallel.together():
+  with parallel.wait_for_all():
     if not folder.is_trained():
       init_from.check(config, len(dataset.labels))
   folder.check_data(dataset)
@@ -192,14 +192,14 @@ def _check_trained(
   config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
   del method
-  folder.need_checkpoint()
+  folder.check_has_checkpoint()
   required_files.check(config, prepared=True)
 
 
 def _check_effects(
   config: ml_collections.ConfigDict, method: Method, folder: Workdir
 ) -> None:
-  folder.need_checkpoint()
+  folder.check_has_checkpoint()
   effects.split_of(config)
   _check_trained(config, method, folder)
 

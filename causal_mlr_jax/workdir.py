@@ -104,7 +104,7 @@ class Workdir:
     Raises:
       UserError: The folder cannot be written, or the configurations differ.
     """
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0:
         try:
           atomic_files.check_writable(self.path)
@@ -135,7 +135,7 @@ class Workdir:
       UserError: Another process holds the lock.
     """
     with contextlib.ExitStack() as held:
-      with parallel.together():
+      with parallel.wait_for_all():
         if jax.process_index() == 0:  # it holds the lock for all processes
           self._lock(held.enter_context((self.path / "lock").open("a+")))
       yield
@@ -156,11 +156,11 @@ class Workdir:
 
   def save_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration unless its file exists."""
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0 and not self.config.exists():
         atomic_files.write_json(self.config, as_json(config))
 
-  def need_checkpoint(self) -> None:
+  def check_has_checkpoint(self) -> None:
     """Checks that there is a checkpoint.
 
     Raises:
@@ -182,14 +182,14 @@ class Workdir:
       UserError: The run was started on other data, or a process has other data
         or another workdir than the first one.
     """
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0 and not self.data.exists():
         known = {
           "fingerprint": dataset.fingerprint,
           "labels": list(dataset.labels),
         }
         atomic_files.write_json(self.data, known)
-    with parallel.together():
+    with parallel.wait_for_all():
       self._compare_data(dataset)
 
   def _compare_data(self, dataset: Dataset) -> None:
@@ -225,7 +225,7 @@ class Workdir:
     lines = [f"{part} from {what}" for part, what in started_from.items()]
     for line in lines:
       progress.say(f"model: {line}")
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0:
         atomic_files.write_json(self.started_from, dict(started_from))
         table = parameter_overview.get_parameter_overview(params)

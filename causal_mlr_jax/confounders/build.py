@@ -141,7 +141,7 @@ def build(
   )
   notes = fitted.notes | _taken_from(config, chosen.size)
   share = _shares(config, network, images, positions, fitted.centres, mesh)
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       atomic_files.write_arrays(
         directory / ARRAYS,

@@ -179,7 +179,7 @@ def _of_each(
   with progress.bar(stage, size) as bar:
     for host_batch in batches:
       batch = parallel.shard(dict(host_batch), mesh)
-      found = parallel.own_part(function(variables, batch, *placed), mesh)
+      found = parallel.local_part(function(variables, batch, *placed), mesh)
       if kept is None:
         kept = _empty(size, found, host_batch["labels"])
       # Examples are in order, and padding comes last.

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 
 
-def own_cores() -> int:
+def share_of_cores() -> int:
   """Returns this process's share of the CPU cores, at least 1.
 
   The count respects the CPU affinity, which Slurm sets, and the container's

@@ -184,7 +184,7 @@ def to_host(tree: Tree) -> Tree:
   return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def own_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
+def local_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
   """Returns this process's part of a sharded array as a NumPy array.
 
   Args:
@@ -201,7 +201,7 @@ def own_part(array: jax.Array, mesh: Mesh) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def wait_for_all() -> Iterator[None]:
   """Waits for all processes after the block; raises in all if one failed.
 
   Use it for work that only one process does, or that can fail in only one of
@@ -238,7 +238,7 @@ def together() -> Iterator[None]:
     )
 
 
-def first_decides(ask: Callable[[], bool]) -> bool:
+def decided_by_first(ask: Callable[[], bool]) -> bool:
   """Evaluates `ask` in the first process and returns its answer in all.
 
   Use it for decisions that depend on a shared disk: processes that look there
@@ -252,7 +252,7 @@ def first_decides(ask: Callable[[], bool]) -> bool:
     UserError: See `together`.
   """
   answer = False
-  with together():
+  with wait_for_all():
     if jax.process_index() == 0:
       answer = ask()
   if jax.process_count() == 1:

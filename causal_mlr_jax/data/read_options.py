@@ -60,7 +60,7 @@ def from_config(section: ml_collections.ConfigDict) -> Reading:
   return Reading(section.threads, section.cache_mib * 2**20)
 
 
-def with_own_threads(asked: Reading) -> Reading:
+def with_thread_count(asked: Reading) -> Reading:
   """Sets the number of threads of this process, and reports it.
 
   All processes must call this together: those of a host share its cores.
@@ -68,7 +68,7 @@ def with_own_threads(asked: Reading) -> Reading:
   Args:
     asked: Resources from `from_config`.
   """
-  own = cpu_cores.own_cores()
+  own = cpu_cores.share_of_cores()
   threads = asked.threads or max(own, FEWEST)
   progress.say(
     f"input: {threads} threads (--config.data.threads); cores of this process: "

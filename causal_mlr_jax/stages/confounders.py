@@ -99,7 +99,7 @@ def prepare(experiment: Experiment, dataset: Dataset) -> confounders_lib.Built:
         progress.say("confounders: made from other inputs, building them anew")
       return found == key
 
-    if not parallel.first_decides(fit):
+    if not parallel.decided_by_first(fit):
       if experiment.reuse_only:
         raise UserError(
           f"The method {config.method.name!r} needs confounders, and "
@@ -127,7 +127,7 @@ def _build(
   config, section = experiment.config, experiment.config.confounders
   folder = pathlib.Path(config.data.dir).expanduser().absolute()
   cache = folder / "confounders" / key
-  if not parallel.first_decides(lambda: _fingerprint_in(cache) == key):
+  if not parallel.decided_by_first(lambda: _fingerprint_in(cache) == key):
     progress.say(f"confounders: of {images.described()}")
     confounders_lib.build(
       section,
@@ -144,6 +144,6 @@ def _build(
       }
       | images.identity(),
     )
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       confounders_lib.copy(cache, experiment.workdir.confounders)

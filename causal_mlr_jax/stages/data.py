@@ -30,7 +30,7 @@ def prepare(experiment: Experiment) -> Dataset:
   )
   with timed(experiment, "data"):
     dataset = open_dataset(section, splits, not experiment.reuse_only)
-    using = read_options.with_own_threads(read_options.from_config(section))
+    using = read_options.with_thread_count(read_options.from_config(section))
     dataset = dataclasses.replace(dataset, reading=using)
     return with_pairs(dataset, section.pairs) if section.pairs else dataset
 
@@ -55,7 +55,7 @@ def open_dataset(
   builder = dataset_lib.find_builder(section)
   if may_prepare:
     # The first process prepares the data; then all of them open it.
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0 and not dataset_lib.is_prepared(builder):
         progress.say(f"data: preparing {builder.name} in {builder.data_dir}")
         dataset_lib.prepare(builder)

@@ -53,7 +53,7 @@ def report(
     "versions": versions(),
   }
   path = workdir.report / "report.json"
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       atomic_files.write_json(path, found)
   if jax.process_index() == 0:

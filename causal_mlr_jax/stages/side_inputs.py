@@ -133,8 +133,8 @@ def _from_training_labels(
   def made() -> bool:
     return path.exists() and atomic_files.read_json(path)["fingerprint"] == key
 
-  if not parallel.first_decides(made):
-    with timed(experiment, "side inputs"), parallel.together():
+  if not parallel.decided_by_first(made):
+    with timed(experiment, "side inputs"), parallel.wait_for_all():
       if jax.process_index() == 0:
         _write_from_labels(experiment, dataset, needs)
         atomic_files.write_json(path, {"fingerprint": key, "split": split})
@@ -220,7 +220,9 @@ def _from_first_stage(
   def initialise(variables: Tree) -> Tree:
     # Read again when needed, so that they do not take memory in training.
     _, started = best_variables(first.experiment, first.learner)
-    return published_methods.shared(variables, parallel.to_host(started))
+    return published_methods.with_shared_values(
+      variables, parallel.to_host(started)
+    )
 
   return initialise
 
@@ -238,7 +240,7 @@ def _prototypes(
       and int(atomic_files.read_arrays(path)["step"]) == first.step
     )
 
-  if parallel.first_decides(made):
+  if parallel.decided_by_first(made):
     return atomic_files.read_arrays(path)["prototypes"]
   split = config.data.train_split
   batches = pipeline.evaluation_batches(
@@ -254,7 +256,7 @@ def _prototypes(
     len(dataset.source(split)),
     experiment.mesh,
   )
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       step = np.asarray(first.step, np.int64)
       atomic_files.write_arrays(path, prototypes=prototypes, step=step)

@@ -32,7 +32,7 @@ def train(
     mesh, plan = experiment.mesh, learner.plan
     state: step.TrainState | None = None
     sums = None
-    if not parallel.first_decides(experiment.workdir.is_trained):
+    if not parallel.decided_by_first(experiment.workdir.is_trained):
       state = initial_state(experiment, dataset, side_inputs, learner)
     iterator = train_batches(experiment, dataset, side_inputs)
     checkpoints = Checkpoints(experiment.workdir.checkpoints)
@@ -50,7 +50,7 @@ def train(
         on_sigterm() as stop,
       ):
         services = loop.Services(checkpoints, writer, validate, stop)
-        step_fn = learner_lib.mapped_step(
+        step_fn = learner_lib.parallel_step(
           experiment.config, learner, experiment.method, mesh
         )
         shared = side_inputs.shared

@@ -105,7 +105,7 @@ def initial_state(
   return make(variables)
 
 
-def mapped_step(
+def parallel_step(
   config: ml_collections.ConfigDict,
   learner: Learner,
   method: Method,

@@ -29,7 +29,7 @@ class Writer:
     """
     self._file: TextIO | None = None
     self._events: tensorboardX.SummaryWriter | None = None
-    with parallel.together():
+    with parallel.wait_for_all():
       if jax.process_index() == 0:
         self._open(directory, start_step)
 

@@ -16,7 +16,7 @@ if sys.argv[1:]:
   os.sched_setaffinity(0, {int(os.environ[sys.argv[1]])})
 from causal_mlr_jax.core import cpu_cores, parallel
 parallel.initialize()
-print("cores", cpu_cores.own_cores())
+print("cores", cpu_cores.share_of_cores())
 """
 
 
@@ -27,7 +27,7 @@ def own_cores_of_two(*argv):
 
 
 def test_a_process_alone_has_all_that_it_is_given():
-  assert cpu_cores.own_cores() == joblib.cpu_count()
+  assert cpu_cores.share_of_cores() == joblib.cpu_count()
 
 
 def test_processes_with_the_same_cores_share_them():

@@ -63,7 +63,7 @@ whole = parallel.replicate(parallel.shard(part, mesh), mesh)
 trees = [once, twice, whole]
 assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(trees))
 values = jax.tree.map(lambda x: np.asarray(x).tolist(), trees)
-answers = [parallel.first_decides(lambda: first == x) for x in (True, False)]
+answers = [parallel.decided_by_first(lambda: first == x) for x in (True, False)]
 print(json.dumps([values, answers]))
 """)
   copied = {"a": [0.0, 1.0, 2.0], "b": 3}
@@ -73,7 +73,7 @@ print(json.dumps([values, answers]))
 @pytest.mark.slow
 def test_a_process_may_take_longer_than_a_collective_would_wait():
   found = in_two_processes("""
-with parallel.together():
+with parallel.wait_for_all():
   if first:
     time.sleep(45)
 print(jax.process_index())

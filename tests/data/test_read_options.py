@@ -13,7 +13,7 @@ from configs import common
 
 def test_a_process_alone_has_a_thread_for_each_core(capsys):
   own = joblib.cpu_count()
-  found = read_options.with_own_threads(Reading())
+  found = read_options.with_thread_count(Reading())
   assert found == Reading(max(own, 2))
   assert f"cores of this process: {own}" in capsys.readouterr().err
 
@@ -21,7 +21,7 @@ def test_a_process_alone_has_a_thread_for_each_core(capsys):
 def test_the_keys_say_how_many_threads_and_how_much_memory(capsys):
   section = common.data()
   section.update(threads=24, cache_mib=3)
-  found = read_options.with_own_threads(read_options.from_config(section))
+  found = read_options.with_thread_count(read_options.from_config(section))
   assert found == Reading(24, 3 * 2**20)
   assert "input: 24 threads" in capsys.readouterr().err
 

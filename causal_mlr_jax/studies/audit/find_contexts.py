@@ -92,7 +92,7 @@ def run(experiment: Experiment, dataset: Dataset) -> None:
     )
     pairs = biased_pairs.strongest(found, config.audit.num_pairs)
     result = _result(config, dataset, pairs, found)
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       report.write_counts(folder, dataset)
       atomic_files.write_json(folder / "pairs.json", result)

@@ -116,7 +116,7 @@ def run(
     "sources": _sources(config, dataset, split, matrices),
     "reliance": leaning,
   }
-  with parallel.together():
+  with parallel.wait_for_all():
     if jax.process_index() == 0:
       _write(experiment, dataset, matrices, result)
 

@@ -141,7 +141,7 @@ def joined(variables: Tree, parts: Mapping[str, Tree]) -> Tree:
   return joined
 
 
-def shared(target: Tree, source: Tree) -> Tree:
+def with_shared_values(target: Tree, source: Tree) -> Tree:
   """Returns the target with the source's values of variables that both have.
 
   Args:
