@@ -81,13 +81,41 @@ def optimised(request, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
+def made_once(tmp_path_factory):
+  """Makes a folder once for all workers: made_once(name, make) -> path."""
+  from causal_mlr_jax.core import locks
+
+  root = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    root = root.parent
+
+  def made(name, make):
+    path, partial = root / name, root / f"{name}.partial"
+    with locks.held(root / f".{name}.lock", f"makes {name}"):
+      if not path.exists():
+        make(partial)
+        partial.rename(path)
+    return path
+
+  return made
+
+
+@pytest.fixture(scope="session")
+def data_dir(made_once):
   """A folder with the small variant prepared; not to be changed."""
   from tests import small  # takes seconds to import
 
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
+  return made_once("small_data", small.dataset)
+
+
+@pytest.fixture(scope="session")
+def causal_run(made_once, data_dir):
+  """The folder of a whole run of `causal`; not to be changed."""
+  from causal_mlr_jax import run
+  from tests import small
+
+  config = small.config("causal", data_dir)
+  return made_once("causal_run", lambda to: run.run(config, str(to), "train"))
 
 
 @pytest.fixture(scope="session")

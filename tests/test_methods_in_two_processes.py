@@ -57,17 +57,27 @@ def begin(method, workdir, data_dir, *flags, processes=2):
   return start(workdir, data_dir, flags, flags_of(method), processes)
 
 
+# A quick network, tested on one split.
+QUICK = ["--config.backbone.stage_sizes=(1,)"]
+QUICK += ["--config.data.test_splits=('test',)"]
+
+
+def test_two_processes_train_and_evaluate(data_dir, tmp_path):
+  finish(begin("baseline", tmp_path, data_dir, *QUICK))
+  assert (tmp_path / "checkpoints" / str(STEPS)).exists()
+  losses = read_losses(tmp_path)
+  assert len(losses) == STEPS // 2
+  assert losses[-1] < losses[0]
+  assert read_metrics(tmp_path)["test"]["images"] == 96
+
+
+@pytest.mark.slow
 def test_a_signal_between_two_stages_stops_both_processes(data_dir, tmp_path):
-  # Its two networks are quick ones, and it is tested on one split.
-  quick = [
-    "--config.backbone.stage_sizes=(1,)",
-    "--config.data.test_splits=('test',)",
-  ]
   first = tmp_path / "first_stage" / "checkpoints" / str(FIRST_STEPS)
-  running = begin("cam_based", tmp_path, data_dir, *quick)
+  running = begin("cam_based", tmp_path, data_dir, *QUICK)
   assert stop(running, first.exists) == 1
   assert (tmp_path / "checkpoints" / "1").exists()
-  finish(begin("cam_based", tmp_path, data_dir, *quick))
+  finish(begin("cam_based", tmp_path, data_dir, *QUICK))
   assert (tmp_path / "checkpoints" / str(STEPS)).exists()
   assert len(read_losses(tmp_path)) == STEPS // 2
   assert read_metrics(tmp_path)["test"]["images"] == 96

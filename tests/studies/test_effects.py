@@ -1,6 +1,7 @@
 """Effects and reliance on context, on trained runs of the small variant."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -20,17 +21,22 @@ SOURCES = {
   "baseline": {"training_labels", "scores"},
   "c_tran": {"training_labels", "scores", "known_labels"},
 }
-FLAGS = {"train.epochs": 1.0, "data.test_splits": ("test",)}
+# Of the two that are trained here.
+FLAGS = {"train.epochs": 0.5, "data.test_splits": ("test",)}
 
 
 @pytest.fixture(scope="module", params=SOURCES)
-def measured(request, data_dir, tmp_path_factory):
+def measured(request, causal_run, data_dir, tmp_path_factory):
   path = tmp_path_factory.mktemp(request.param) / "run"
-  config = small.config(request.param, data_dir, **FLAGS)
-  run.run(config, str(path), "train")
+  flags = {} if request.param == "causal" else FLAGS
+  if request.param == "causal":
+    shutil.copytree(causal_run, path)
+  else:
+    config = small.config(request.param, data_dir, **flags)
+    run.run(config, str(path), "train")
   # The section may be another one than in training.
   config = small.config(
-    request.param, data_dir, **FLAGS, **{"effects.max_images": 50}
+    request.param, data_dir, **flags, **{"effects.max_images": 50}
   )
   run.run(config, str(path), "effects")
   return request.param, path / "effects"

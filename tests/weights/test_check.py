@@ -42,7 +42,9 @@ FAST = {
 
 
 def parameter(path):
-  marks = () if path.stem in FAST else pytest.mark.slow
+  marks = [] if path.stem in FAST else [pytest.mark.slow]
+  if path.stem.startswith("tdrg"):  # see `small.slow`
+    marks.append(pytest.mark.optimised)
   return pytest.param(path, marks=marks, id=path.stem)
 
 
