@@ -16,12 +16,14 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Most of the time is compilation. It takes half without optimisation, here and
 # in the processes that tests start, see `optimised` for exceptions; and half of
-# that where XLA emits fused loops as LLVM's code at once.
+# that where XLA emits fused loops as LLVM's code at once. The variable set to 0
+# compiles all of the suite as users' programs are.
 UNOPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 os.environ.setdefault(UNOPTIMISED, "1")
-os.environ["XLA_FLAGS"] = " ".join(
-  [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
-).strip()
+if os.environ[UNOPTIMISED] == "1":
+  os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+  ).strip()
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -74,7 +76,7 @@ def optimised(request, monkeypatch):
     yield
     return
   monkeypatch.setenv(UNOPTIMISED, "0")
-  before = jax.config.jax_disable_most_optimizations
+  before = jax.config.read("jax_disable_most_optimizations")
   jax.config.update("jax_disable_most_optimizations", False)
   yield
   jax.config.update("jax_disable_most_optimizations", before)

@@ -185,13 +185,6 @@ def test_a_finished_sweep_writes_its_table_and_starts_nothing(cli, tmp_path):
 # ---- Processes ------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  path = tmp_path_factory.mktemp("data")
-  small.dataset(path)
-  return path
-
-
 def flags(workdir, data_dir, names, seeds, *more, epochs=1):
   return [
     "--config=configs/context_emoji.py",
