@@ -37,6 +37,14 @@ def slow(method):
   return [pytest.mark.slow, *marks]
 
 
+def few(values, fast):
+  """Parameters of a test: those in `fast` by default, the others slow."""
+  return [
+    pytest.param(value, marks=() if value in fast else pytest.mark.slow)
+    for value in values
+  ]
+
+
 def builder(data_dir):
   """The builder of the small variant."""
   return dataset_lib.find_builder(config("baseline", data_dir).data)

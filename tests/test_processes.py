@@ -101,6 +101,7 @@ def test_a_workdir_in_use_ends_both_processes(tmp_path):
   assert "is in use by another process" in said[0]
 
 
+@pytest.mark.slow
 def test_an_unwritable_workdir_ends_both_processes_with_one_message(tmp_path):
   (tmp_path / "file").write_text("not a folder")  # root may write anywhere else
   workdir = tmp_path / "file" / "run"

@@ -35,7 +35,10 @@ def test_a_method_without_a_recipe_is_named(monkeypatch):
     coco.get_config("mine")
 
 
-@pytest.mark.parametrize("make", [coco.get_config, coco_stuff.get_config])
+@pytest.mark.parametrize(
+  "make",
+  small.few([coco.get_config, coco_stuff.get_config], [coco_stuff.get_config]),
+)
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_the_recipe_fits_the_model(name, make):
   config = make(name).lock()

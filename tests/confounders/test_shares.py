@@ -7,6 +7,7 @@ import pytest
 
 from causal_mlr_jax.confounders import build, image_sets
 from causal_mlr_jax.core.fingerprint import fingerprint
+from tests import small
 from tests.confounders.test_build import extract, run, run_of, section
 from tests.confounders.test_image_sets import of
 
@@ -21,7 +22,9 @@ def brute_force(features, centres):
   return (nearest[..., None] == np.arange(len(centres))).mean(1)
 
 
-@pytest.mark.parametrize("kind", ["kmeans", "early", "label", "random"])
+@pytest.mark.parametrize(
+  "kind", small.few(["kmeans", "early", "label", "random"], ["kmeans", "early"])
+)
 def test_shares_are_of_all_positions(kind, dataset, tmp_path):
   built = run(dataset, tmp_path, kind=kind, max_positions=96 * SAMPLED)
   maps = extract(dataset, 10**6, layer=LAYERS.get(kind, "final")).features
@@ -31,7 +34,7 @@ def test_shares_are_of_all_positions(kind, dataset, tmp_path):
   assert np.abs(counts - counts.round()).max() > 0.1
 
 
-@pytest.mark.parametrize("data", image_sets.DATA)
+@pytest.mark.parametrize("data", small.few(image_sets.DATA, ["both"]))
 def test_shares_are_of_all_positions_of_the_training_images(
   data, dataset, tmp_path
 ):

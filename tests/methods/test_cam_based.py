@@ -103,6 +103,7 @@ def test_it_goes_on_from_a_baseline(rng):
   assert set(parts) == {"logits", "overlap", "reference"}
 
 
+@pytest.mark.slow  # `causal` stands for all in the fast suite
 def test_one_device_and_eight_train_alike():
   # Weights of the size of the criterion's, so that an error in them shows.
   result = one_and_eight_devices.run(

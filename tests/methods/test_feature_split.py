@@ -202,6 +202,7 @@ def test_wrong_options_are_named(field, value, message):
     feature_split.Head(4, **{field: value})
 
 
+@pytest.mark.slow  # `causal` stands for all in the fast suite
 def test_one_device_and_eight_train_alike():
   result = one_and_eight_devices.run("feature_split", **{"method.window": 2})
   assert result["moved"] > 1e-4

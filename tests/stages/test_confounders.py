@@ -113,6 +113,7 @@ def parameters(workdir, name):
   return np.asarray(state[name]["head"]["confounders"])
 
 
+@pytest.mark.slow
 def test_learned_confounders_are_trained_and_kept(data_dir, tmp_path):
   config = small.config(
     "causal",

@@ -25,7 +25,7 @@ SOURCES = {
 FLAGS = {"train.epochs": 0.5, "data.test_splits": ("test",)}
 
 
-@pytest.fixture(scope="module", params=SOURCES)
+@pytest.fixture(scope="module", params=small.few(SOURCES, ("causal",)))
 def measured(request, causal_run, data_dir, tmp_path_factory):
   path = tmp_path_factory.mktemp(request.param) / "run"
   flags = {} if request.param == "causal" else FLAGS

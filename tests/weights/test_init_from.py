@@ -95,6 +95,7 @@ def test_a_run_is_taken_over(trained, data_dir, tmp_path):
   assert score(config, tmp_path)["metrics"] == want["metrics"]
 
 
+@pytest.mark.slow
 def test_labels_of_a_method_with_inputs_of_each_example_are_reordered(
   data_dir, tmp_path, labels
 ):
@@ -115,6 +116,7 @@ def test_labels_of_a_method_with_inputs_of_each_example_are_reordered(
   )
 
 
+@pytest.mark.slow
 def test_only_the_backbone_of_a_run_or_a_file(
   trained, labels, data_dir, tmp_path
 ):

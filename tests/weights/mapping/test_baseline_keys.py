@@ -77,7 +77,10 @@ class Case:
     return self.head.apply(head, features, {}, train=False).logits
 
 
-@pytest.mark.parametrize(("method", "program"), CASES)
+@pytest.mark.parametrize(
+  ("method", "program"),
+  [*CASES[:2], *(pytest.param(*c, marks=pytest.mark.slow) for c in CASES[2:])],
+)
 def test_image_to_logits(golden, method, program):
   arrays = golden("resnet50_reduced")
   case = Case(arrays, method, program)
