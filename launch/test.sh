@@ -6,10 +6,10 @@
 #   launch/test.sh ...      any other arguments of pytest
 . "$(dirname "$0")/setup.sh" requirements-dev.txt
 if [ $# -eq 0 ]; then
-  echo "the fast tests: about 7 minutes on 2 CPU cores, a third of it once" \
+  echo "the fast tests: about 10 minutes on 2 CPU cores, less once" \
     "compilations are cached in .cache/jax"
 elif [ "$1" = --slow ]; then
-  echo "the slow tests: under 60 minutes on 2 CPU cores"
+  echo "the slow tests: they train every option and method, for an hour or more"
   set -- -m slow "${@:2}"
 elif [ -e "${1%%::*}" ]; then
   echo "all tests of $*, slow ones too"
