@@ -113,3 +113,18 @@ def prefixed(prefix: str) -> Callable[[str], str | None]:
     return key.removeprefix(prefix) if key.startswith(prefix) else None
 
   return backbone_key
+
+
+def fields_of(
+  sizes: Mapping[str, tuple[str, int]],
+) -> Callable[[Mapping[str, np.ndarray]], dict[str, object]]:
+  """Returns a function from a state dict to the fields of `Head`.
+
+  Args:
+    sizes: For each field, the key of an array and the axis whose size it is.
+  """
+
+  def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
+    return {name: state[key].shape[axis] for name, (key, axis) in sizes.items()}
+
+  return fields

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "alphabetical"
@@ -24,9 +20,9 @@ RULES = (
 )
 variable = key_rules.variable_of(RULES)
 backbone_key = key_rules.sequential_resnet("features.")
-
-
-def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays determine."""
-  labels, width = state["last_linear.weight"].shape[:2]
-  return {"num_labels": labels, "embed_dim": width}
+fields = key_rules.fields_of(
+  {
+    "num_labels": ("last_linear.weight", 0),
+    "embed_dim": ("last_linear.weight", 1),
+  }
+)

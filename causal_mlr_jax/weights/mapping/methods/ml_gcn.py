@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "alphabetical"
@@ -17,11 +13,9 @@ RULES = (
 )
 variable = key_rules.variable_of(RULES, {"A": "constants/adjacency"})
 backbone_key = key_rules.sequential_resnet("features.")
-
-
-def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays determine."""
-  return {
-    "num_labels": state["A"].shape[0],
-    "hidden": state["gc1.weight"].shape[1],
+fields = key_rules.fields_of(
+  {
+    "num_labels": ("A", 0),
+    "hidden": ("gc1.weight", 1),
   }
+)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from causal_mlr_jax.weights.mapping import key_rules
 
 LABEL_ORDER = "category_id"
@@ -28,12 +24,10 @@ RULES = (
 )
 variable = key_rules.variable_of(RULES)
 backbone_key = key_rules.prefixed("resnet_101.")
-
-
-def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
-  """Returns the fields of `Head` that the arrays determine."""
-  return {
-    "num_labels": state["classifiers.weight"].shape[0],
-    "joint_dim": state["word_semantic.fc_1.weight"].shape[0],
-    "output_dim": state["fc_output.weight"].shape[0],
+fields = key_rules.fields_of(
+  {
+    "num_labels": ("classifiers.weight", 0),
+    "joint_dim": ("word_semantic.fc_1.weight", 0),
+    "output_dim": ("fc_output.weight", 0),
   }
+)
