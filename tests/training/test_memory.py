@@ -19,6 +19,7 @@ def buffers(arrays):
   return {x.unsafe_buffer_pointer(): x.nbytes for x in arrays}
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_one_copy_of_the_state_is_alive(data_dir, tmp_path, monkeypatch):
   config = small.config(
