@@ -9,7 +9,7 @@ if [ $# -eq 0 ]; then
   echo "the fast tests: about 10 minutes on 2 CPU cores, less once" \
     "compilations are cached in .cache/jax"
 elif [ "$1" = --slow ]; then
-  echo "the slow tests: they train every option and method, for an hour or more"
+  echo "the slow tests: they train every option and method end to end"
   set -- -m slow "${@:2}"
 elif [ -e "${1%%::*}" ]; then
   echo "all tests of $*, slow ones too"

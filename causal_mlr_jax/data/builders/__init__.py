@@ -1,1 +1,5 @@
-"""One data set per file; a data set is found by the name of its file."""
+"""One data set per file; a data set is found by the name of its file.
+
+A file is a TFDS `Builder`, or `read_source`, `LAYOUT` and `OPTIONS`, see
+`data/convert/image_builder.py`. A new data set also needs a file in `configs/`.
+"""

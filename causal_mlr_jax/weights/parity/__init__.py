@@ -1,1 +1,4 @@
-"""Parity with published implementations, by arrays that they computed."""
+"""Parity with published implementations, by arrays that they computed.
+
+`weights/check.py` runs it on files; a new kind of file is a module in `cases/`.
+"""
