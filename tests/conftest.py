@@ -121,6 +121,16 @@ def causal_run(made_once, data_dir):
 
 
 @pytest.fixture(scope="session")
+def baseline_run(made_once, data_dir):
+  """The folder of a short run of `baseline`, see `small.SHORT`."""
+  from causal_mlr_jax import run
+  from tests import small
+
+  config = small.config("baseline", data_dir, **small.SHORT)
+  return made_once("baseline_run", lambda to: run.run(config, str(to), "train"))
+
+
+@pytest.fixture(scope="session")
 def dataset(data_dir):
   """The small variant, prepared."""
   from tests import small
@@ -128,14 +138,12 @@ def dataset(data_dir):
   return small.dataset(data_dir)
 
 
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory):
+@pytest.fixture
+def forks():
   """A process with the program imported, to run code in forks of it."""
-  from tests.forks import Forks
+  from tests.forks import shared
 
-  found = Forks(tmp_path_factory.mktemp("forks"))
-  yield found
-  found.close()
+  return shared()
 
 
 @pytest.fixture

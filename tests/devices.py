@@ -1,4 +1,4 @@
-"""Runs a snippet on forced host devices, in a process of its own.
+"""Runs a snippet on forced host devices, in a fork of a process of its own.
 
 The number of devices is fixed when JAX starts, so a test that wants eight
 cannot have them in the suite's own process.
@@ -6,11 +6,11 @@ cannot have them in the suite's own process.
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 
-from tests.paths import ROOT
+import jax
+
+from tests import forks
 
 
 def xla_flags(devices: int) -> str:
@@ -21,37 +21,28 @@ def xla_flags(devices: int) -> str:
   return " ".join([*flags, f"{name}={devices}"])
 
 
-def run_on_devices(code: str, devices: int = 8, timeout: float = 300):
+def run_on_devices(code: str, devices: int = 8, timeout: int = 300):
   """Runs Python code on CPU devices and returns what it printed as JSON.
 
   The code starts with `jax`, `jnp`, `np` and `json` imported, rank promotion
   forbidden and warnings as errors, like the suite; its last line of output
-  must be JSON, for example `print(json.dumps(result))`.
+  must be JSON, for example `print(json.dumps(result))`. It is ended after
+  `timeout` seconds.
   """
+  quick = bool(jax.config.read("jax_disable_most_optimizations"))
   prelude = (
-    "import json, jax, jax.numpy as jnp, numpy as np\n"
+    "import json, signal, warnings, jax, jax.numpy as jnp, numpy as np\n"
+    f"signal.alarm({timeout})\n"
+    "warnings.simplefilter('error')\n"
     "jax.config.update('jax_numpy_rank_promotion', 'raise')\n"
+    f"jax.config.update('jax_disable_most_optimizations', {quick})\n"
     f"assert jax.device_count() == {devices}, jax.devices()\n"
   )
-  environment = os.environ | {
-    "JAX_PLATFORMS": "cpu",
-    "PYTHONPATH": os.pathsep.join(
-      [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    ).rstrip(os.pathsep),
-    "XLA_FLAGS": xla_flags(devices),
-  }
-  result = subprocess.run(
-    [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code)],
-    env=environment,
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    timeout=timeout,
-    check=False,
-  )
-  if result.returncode != 0:
+  code = prelude + textwrap.dedent(code)
+  (done,) = forks.shared().run(code, (), XLA_FLAGS=xla_flags(devices))
+  if done.returncode != 0:
     raise AssertionError(
-      f"The snippet ended with {result.returncode} on {devices} devices:\n"
-      f"{result.stdout}\n{result.stderr}"
+      f"The snippet ended with {done.returncode} on {devices} devices:\n"
+      f"{done.stdout}\n{done.stderr}"
     )
-  return json.loads(result.stdout.strip().splitlines()[-1])
+  return json.loads(done.stdout.strip().splitlines()[-1])

@@ -4,10 +4,14 @@ One process imports it and is then forked for each call, so that nothing of a
 call is left for the next.
 """
 
+import atexit
+import functools
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 from typing import NamedTuple
 
 from tests.paths import ROOT
@@ -67,8 +71,8 @@ class Done(NamedTuple):
 class Forks:
   """A process that is forked for each call."""
 
-  def __init__(self, folder):
-    self._folder = folder
+  def __init__(self):
+    self._folder = tempfile.TemporaryDirectory()
     self._process = subprocess.Popen(
       [sys.executable, "-c", SERVER],
       env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -81,7 +85,10 @@ class Forks:
   def run(self, code, *calls, **environment):
     """Runs code at once for each list of arguments; returns what each did."""
     files = [
-      [self._folder / f"{i}.{name}" for name in ("out", "err")]
+      [
+        pathlib.Path(self._folder.name, f"{i}.{name}")
+        for name in ("out", "err")
+      ]
       for i in range(len(calls))
     ]
     requests = [
@@ -101,3 +108,12 @@ class Forks:
     self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
+    self._folder.cleanup()
+
+
+@functools.cache
+def shared() -> Forks:
+  """Returns the process that all tests of this process fork."""
+  found = Forks()
+  atexit.register(found.close)
+  return found

@@ -7,6 +7,8 @@ from causal_mlr_jax.data import dataset as dataset_lib
 from configs import common, context_emoji
 
 SIZES = {"embed_dim": 16, "hidden": 24, "joint_dim": 16, "output_dim": 16}
+# Of a run that is only to be there.
+SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
 
 
 def config(method, data_dir, **overrides):

@@ -234,17 +234,17 @@ def test_another_configuration_in_the_same_workdir_is_refused(
     run.run(other, str(tmp_path), "train")
 
 
-def test_data_may_move_but_not_change(data_dir, tmp_path):
+def test_data_may_move_but_not_change(baseline_run, data_dir, tmp_path):
   moved = tmp_path / "elsewhere"
   shutil.copytree(data_dir, moved)
   workdir = tmp_path / "run"
-  flags = {"train.epochs": 1.0, "data.test_splits": ("test",)}
-  run.run(small.config("baseline", data_dir, **flags), str(workdir), "train")
-  run.run(small.config("baseline", moved, **flags), str(workdir), "evaluate")
+  shutil.copytree(baseline_run, workdir)
+  config = small.config("baseline", moved, **small.SHORT)
+  run.run(config, str(workdir), "evaluate")
   metadata = next(moved.rglob("metadata.json"))
   metadata.write_text(metadata.read_text().replace("0.6", "0.7", 1))
   with pytest.raises(UserError, match="on other data"):
-    run.run(small.config("baseline", moved, **flags), str(workdir), "train")
+    run.run(config, str(workdir), "train")
 
 
 def test_a_workdir_in_use_is_refused(data_dir, tmp_path):
@@ -256,10 +256,12 @@ def test_a_workdir_in_use_is_refused(data_dir, tmp_path):
     run.run(config, str(tmp_path), "train")
 
 
-def test_changed_inputs_make_new_confounders(data_dir, tmp_path, capsys):
+def test_changed_inputs_make_new_confounders(
+  causal_run, data_dir, tmp_path, capsys
+):
   workdir = tmp_path / "run"
   first = small.config("causal", data_dir)
-  run.run(first, str(workdir), "confounders")
+  shutil.copytree(causal_run / "confounders", workdir / "confounders")
   file = workdir / "confounders" / "provenance.json"
   one = json.loads(file.read_text())
   run.run(first, str(workdir), "confounders")

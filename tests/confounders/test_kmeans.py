@@ -11,6 +11,8 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
 from causal_mlr_jax.confounders.kmeans import assign, kmeans
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parallel import make_mesh, shard
+from tests import small
+from tests.confounders.clustered import clustered
 from tests.devices import run_on_devices
 
 
@@ -177,7 +179,7 @@ def test_equal_rows_are_no_trouble(mesh):
     assert got.inertia < 1e-10
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 600, 1000])
+@pytest.mark.parametrize("chunk", small.few([1, 7, 64, 600, 1000], [7, 1000]))
 def test_chunks_change_nothing(mesh, rng, chunk):
   features, _ = blobs(rng, spread=5)
   expected = kmeans(features, mesh, 5, key())
@@ -232,31 +234,8 @@ def test_assign_takes_the_nearest(mesh, rng):
   assert index.dtype == np.int32
 
 
-def clustered():
-  """What there is to compare, on all devices of this process."""
-  rng = np.random.default_rng(0)
-  # 1001 rows: padded on eight devices.
-  features = rng.gamma(1, size=(1001, 6)).astype(np.float32)
-  mesh = make_mesh()
-  result = kmeans(features, mesh, 10, key(4))
-  far = np.full((4, 6), 1e3, np.float32)
-  far[0] = 0
-  moved = kmeans(features, mesh, 4, key(0), init_centres_KC=far)
-  few = kmeans(features[:3], mesh, 2, key(1))
-  whole = kmeans(shard(features[:1000], mesh), mesh, 3, key(2))
-  return {
-    "centres": result.centres_KC.tolist(),
-    "counts": result.counts_K.tolist(),
-    "history": result.history,
-    "moved": moved.centres_KC.tolist(),
-    "few": few.centres_KC.tolist(),
-    "whole": whole.centres_KC.tolist(),
-    "index": assign(features, result.centres_KC).tolist(),
-  }
-
-
 SNIPPET = """
-from tests.confounders.test_kmeans import clustered
+from tests.confounders.clustered import clustered
 print(json.dumps(clustered()))
 """
 

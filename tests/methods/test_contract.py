@@ -26,6 +26,8 @@ SMALL = {
   "hidden": 24,
   "input_projection": True,
   "joint_dim": 16,
+  "num_decoder_layers": 1,
+  "num_layers": 1,
   "output_dim": 24,
 }
 # Biases that softmax drops, see `attention.Projection` and `ssgrl.Weights`, or
@@ -86,80 +88,86 @@ def test_every_method_has_its_line_in_the_configuration():
   assert set(NAMES) == set(choices.METHODS)
 
 
+@cache
+def computed(name, dtype=jnp.float32):
+  """Returns a method's numbers in test and in training, compiled at once."""
+  method, head = make(name, dtype=dtype)
+  features, side = make_inputs(dtype)
+  batch = {"labels": jnp.asarray(make_labels())}
+
+  def loss_of(output):
+    return method.loss(output, batch, side, binary_cross_entropy.loss)
+
+  @jax.jit
+  def compute(key):
+    variables = head.init(key, features, side, train=False)
+    output = head.apply(variables, features, side, train=False)
+    rest = {k: v for k, v in variables.items() if k != "params"}
+
+    def loss(params):
+      output, _ = head.apply(
+        {"params": params, **rest},
+        features,
+        side,
+        train=True,
+        mutable=list(rest),
+        rngs={"dropout": jax.random.key(2)},
+      )
+      return loss_of(output)[0], output.logits
+
+    grads, logits = jax.grad(loss, has_aux=True)(variables["params"])
+    found = {"output": output, "scores": method.scores(output)}
+    found |= {"loss": loss_of(output), "variables": variables}
+    return found | {"gradients": grads, "training_logits": logits}
+
+  found, again = (compute(jax.random.key(1)) for _ in range(2))
+  jax.tree.map(np.testing.assert_array_equal, found, again)
+  return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_output_loss_and_scores(name):
-  method, head = make(name)
-  features, side = make_inputs()
-  variables = heads.init(head, jax.random.key(1), features, side)
-  assert set(variables) >= {"params"}
-  output, again = (
-    heads.apply(head, variables, features, side) for _ in range(2)
-  )
+  found = computed(name)
+  assert set(found["variables"]) >= {"params"}
+  output, scores = found["output"], found["scores"]
   assert output.logits.shape == (BATCH, LABELS)
   assert output.logits.dtype == jnp.float32
-  np.testing.assert_array_equal(output.logits, again.logits)
   assert output.aux["attention"].shape == (BATCH, LABELS, 16)
-  scores = method.scores(output)
   assert scores.shape == (BATCH, LABELS)
   assert ((scores >= 0) & (scores <= 1)).all()
   np.testing.assert_allclose(scores, jax.nn.sigmoid(output.logits), atol=1e-6)
-  batch = {"labels": jnp.asarray(make_labels())}
-  loss, parts = method.loss(output, batch, side, binary_cross_entropy.loss)
+  loss, parts = found["loss"]
   assert loss.shape == ()
   assert all(part.shape == () for part in parts.values())
   assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
 
 
-@cache
-def gradients(name, dtype=jnp.float32):
-  """Returns initial variables, logits in training and gradients."""
-  method, head = make(name, dtype=dtype)
-  features, side = make_inputs(dtype)
-  variables = heads.init(head, jax.random.key(1), features, side)
-  rest = {k: v for k, v in variables.items() if k != "params"}
-
-  def loss(params):
-    output, _ = head.apply(
-      {"params": params, **rest},
-      features,
-      side,
-      train=True,
-      mutable=list(rest),
-      rngs={"dropout": jax.random.key(2)},
-    )
-    batch = {"labels": jnp.asarray(make_labels())}
-    loss, _ = method.loss(output, batch, side, binary_cross_entropy.loss)
-    return loss, output.logits
-
-  grads, logits = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
-  return variables, logits, grads
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_gets_a_finite_gradient(name):
-  _, _, grads = gradients(name)
+  grads = computed(name)["gradients"]
   for path, grad in jax.tree_util.tree_leaves_with_path(grads):
     where = jax.tree_util.keystr(path, simple=True, separator="/")
-    assert jnp.isfinite(grad).all(), where
-    assert jnp.abs(grad).max() > 0 or where.endswith(WITHOUT_GRADIENT), where
+    assert np.isfinite(grad).all(), where
+    assert np.abs(grad).max() > 0 or where.endswith(WITHOUT_GRADIENT), where
 
 
 @pytest.mark.parametrize("name", small.few(NAMES, QUICK))
 def test_bfloat16_is_near_float32_in_outputs_and_gradients(name):
-  variables, logits, grads = gradients(name, jnp.bfloat16)
-  assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+  found, exact = computed(name, jnp.bfloat16), computed(name)
+  kept = jax.tree.leaves(found["variables"])
+  assert {x.dtype for x in kept} == {jnp.dtype("float32")}
+  logits, exact_logits = found["training_logits"], exact["training_logits"]
   assert logits.dtype == jnp.float32
-  _, exact_logits, exact = gradients(name)
   # bfloat16 rounds by 2^-9 at most, 0.2 %; a head does so some ten times, one
   # after another.
   assert relative(logits, exact_logits) < 0.02
   # TDRG normalises over the images of a batch, here three.
   bound = 0.1 if name == "tdrg" else 0.05
-  assert relative(flat(grads), flat(exact)) < bound
+  assert relative(flat(found["gradients"]), flat(exact["gradients"])) < bound
 
 
 def flat(tree):
-  return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
+  return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -83,7 +83,9 @@ DECODER = SHORT | {"method.dropout": 0.0}
 # The method and what differs; a method that is not here takes `SHORT`.
 CASES = {name: (name, SHORT) for name in lookup.names(model_lib.METHODS)} | {
   "q2l": ("q2l", DECODER),
-  "causal": ("causal", DECODER),
+  # Under the literal formula, the projection of confounders has a gradient of
+  # rounding alone, which Adam makes a step of.
+  "causal": ("causal", DECODER | {"method.intervention": "post_norm"}),
   "causal-posterior": ("causal", DECODER | {"method.adjustment": "posterior"}),
   "c_tran": ("c_tran", DECODER),
   "tdrg": (

@@ -16,25 +16,15 @@ from tests import small
 from tests.paths import GOLDEN
 from tests.weights.torchvision_file import LEAVES, STATISTICS, torch_key
 
-SHORT = {"train.epochs": 1.0, "data.test_splits": ("test",)}
-
-
-@pytest.fixture(scope="module")
-def trained(data_dir, tmp_path_factory):
-  """The workdir of a short baseline run."""
-  path = tmp_path_factory.mktemp("trained")
-  run.run(small.config("baseline", data_dir, **SHORT), str(path), "train")
-  return path
-
 
 @pytest.fixture(scope="module")
 def labels(data_dir):
   return list(dataset_lib.open_prepared(small.builder(data_dir)).labels)
 
 
-def exported(trained, labels):
+def exported(workdir, labels):
   """The run's averaged variables under published names, labels sorted."""
-  checkpoints = Checkpoints(trained / "checkpoints")
+  checkpoints = Checkpoints(workdir / "checkpoints")
   state = checkpoints.read(
     checkpoints.best_step, ("ema_params", "ema_model_state")
   )
@@ -64,12 +54,12 @@ def score(config, workdir):
 
 
 def test_a_published_file_scores_as_the_run_it_came_from(
-  trained, labels, data_dir, tmp_path, capsys
+  baseline_run, labels, data_dir, tmp_path, capsys
 ):
   file = tmp_path / "weights.safetensors"
-  safetensors.numpy.save_file(exported(trained, labels), file)
-  want = json.loads((trained / "report" / "report.json").read_text())
-  options = SHORT | {"init_from": str(file)}
+  safetensors.numpy.save_file(exported(baseline_run, labels), file)
+  want = json.loads((baseline_run / "report" / "report.json").read_text())
+  options = small.SHORT | {"init_from": str(file)}
   config = small.config(
     "baseline", data_dir, **options, init_label_order="alphabetical"
   )
@@ -89,9 +79,11 @@ def test_a_published_file_scores_as_the_run_it_came_from(
     run.run(config, str(tmp_path / "run"), "import")
 
 
-def test_a_run_is_taken_over(trained, data_dir, tmp_path):
-  want = json.loads((trained / "report" / "report.json").read_text())
-  config = small.config("baseline", data_dir, **SHORT, init_from=str(trained))
+def test_a_run_is_taken_over(baseline_run, data_dir, tmp_path):
+  want = json.loads((baseline_run / "report" / "report.json").read_text())
+  config = small.config(
+    "baseline", data_dir, **small.SHORT, init_from=str(baseline_run)
+  )
   assert score(config, tmp_path)["metrics"] == want["metrics"]
 
 
@@ -100,7 +92,7 @@ def test_labels_of_a_method_with_inputs_of_each_example_are_reordered(
   data_dir, tmp_path, labels
 ):
   first, other = tmp_path / "first", tmp_path / "other"
-  options = SHORT | {"train.epochs": 0.25}
+  options = small.SHORT | {"train.epochs": 0.25}
   run.run(small.config("c_tran", data_dir, **options), str(first), "train")
   options |= {"init_from": str(first), "init_label_order": "alphabetical"}
   run.run(small.config("c_tran", data_dir, **options), str(other), "import")
@@ -118,16 +110,16 @@ def test_labels_of_a_method_with_inputs_of_each_example_are_reordered(
 
 @pytest.mark.slow
 def test_only_the_backbone_of_a_run_or_a_file(
-  trained, labels, data_dir, tmp_path
+  baseline_run, labels, data_dir, tmp_path
 ):
-  arrays = exported(trained, labels)
+  arrays = exported(baseline_run, labels)
   arrays["module.fc.weight"] = np.zeros((1000, 7), np.float32)
   arrays["module.fc.bias"] = np.zeros(1000, np.float32)
   file = tmp_path / "weights.safetensors"
   safetensors.numpy.save_file(arrays, file)
 
   def backbone_of(name, **options):
-    config = small.config("q2l", data_dir, **SHORT, **options)
+    config = small.config("q2l", data_dir, **small.SHORT, **options)
     run.run(config, str(tmp_path / name), "import")
     checkpoints = Checkpoints(tmp_path / name / "checkpoints")
     return convert.by_path(
@@ -137,7 +129,7 @@ def test_only_the_backbone_of_a_run_or_a_file(
   from_file = backbone_of("file", init_from=str(file))
   from_run = backbone_of(
     "run",
-    init_from=str(trained),
+    init_from=str(baseline_run),
     init_allow_missing=("params/head/.*",),
     init_allow_unused=("params/head/.*",),
   )
@@ -147,12 +139,12 @@ def test_only_the_backbone_of_a_run_or_a_file(
     np.testing.assert_array_equal(value, from_run[path], err_msg=path)
 
 
-def test_what_does_not_fit_is_listed(trained, labels, data_dir, tmp_path):
-  arrays = exported(trained, labels)
+def test_what_does_not_fit_is_listed(baseline_run, labels, data_dir, tmp_path):
+  arrays = exported(baseline_run, labels)
   arrays["module.extra.weight"] = arrays.pop("module.bn1.weight")
   file = tmp_path / "weights.safetensors"
   safetensors.numpy.save_file(arrays, file)
-  options = SHORT | {"init_from": str(file)}
+  options = small.SHORT | {"init_from": str(file)}
   config = small.config("baseline", data_dir, **options)
   with pytest.raises(UserError, match="init_label_order=dataset"):
     run.run(config, str(tmp_path / "run"), "train")
@@ -172,14 +164,16 @@ def test_what_does_not_fit_is_listed(trained, labels, data_dir, tmp_path):
   run.run(config, str(tmp_path / "allowed"), "import")
 
 
-def test_other_labels_are_refused(trained, data_dir, tmp_path):
+def test_other_labels_are_refused(baseline_run, data_dir, tmp_path):
   other = tmp_path / "other"
   (other / "checkpoints").parent.mkdir()
-  (other / "checkpoints").symlink_to(trained / "checkpoints")
-  known = json.loads((trained / "data.json").read_text())
+  (other / "checkpoints").symlink_to(baseline_run / "checkpoints")
+  known = json.loads((baseline_run / "data.json").read_text())
   known["labels"][0] = "unicorn"
   (other / "data.json").write_text(json.dumps(known))
-  config = small.config("baseline", data_dir, **SHORT, init_from=str(other))
+  config = small.config(
+    "baseline", data_dir, **small.SHORT, init_from=str(other)
+  )
   with pytest.raises(UserError, match="unicorn"):
     run.run(config, str(tmp_path / "run"), "import")
 
