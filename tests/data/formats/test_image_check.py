@@ -1,3 +1,4 @@
+import functools
 import os
 import warnings
 
@@ -23,6 +24,7 @@ def _small_shards(monkeypatch):
   monkeypatch.setattr(shards, "IMAGES_A_SHARD", 4)
 
 
+@functools.cache
 def bad_images():
   rng = np.random.default_rng(0)
   noise = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
