@@ -34,6 +34,8 @@ FLAGS = [
   "--config.evaluate.batch_size=48",
   "--config.evaluate.every_epochs=1",
 ]
+# Whose evaluation is repeated by a program of its own.
+EVALUATED_ALONE = "causal"
 FIRST_STEPS, STEPS = 4, 8  # of 96 images
 
 
@@ -110,9 +112,10 @@ def test_a_method_goes_on_bit_for_bit_and_evaluates(method, data_dir, tmp_path):
   assert logs[0] == logs[1]
   metrics = read_metrics(whole)
   assert metrics == read_metrics(parts)
-  shutil.rmtree(parts / "report")
-  finish(begin(method, parts, data_dir, "--mode=evaluate"))
-  assert read_metrics(parts) == metrics
+  if method == EVALUATED_ALONE:
+    shutil.rmtree(parts / "report")
+    finish(begin(method, parts, data_dir, "--mode=evaluate"))
+    assert read_metrics(parts) == metrics
 
 
 @pytest.mark.slow

@@ -40,7 +40,9 @@ FAST = {
 
 def parameter(path):
   marks = [] if path.stem in FAST else [pytest.mark.slow]
-  if path.stem.startswith("tdrg"):  # see `small.slow`
+  # See `small.slow` for TDRG. Of IDA with its backbone, gradients of the first
+  # layer differ by 1e-3 without optimisation, and by 1e-5 with it.
+  if path.stem.startswith("tdrg") or path.stem == "ida_full":
     marks.append(pytest.mark.optimised)
   return pytest.param(path, marks=marks, id=path.stem)
 
