@@ -63,11 +63,10 @@ def test_from_nothing_to_a_report_and_again(
   assert all(np.isfinite(r["loss"]) for r in rows if "loss" in r)
 
   before = read_state(workdir)
-  run.run(config, str(workdir), "evaluate")
+  run.run(config, str(workdir), "train")
   shown = capsys.readouterr().out
   assert "Exclusive" in shown
   assert "report.json" in shown
-  run.run(config, str(workdir), "train")
   after = read_state(workdir)
   assert before[0] == after[0] == 8
   again = json.loads((workdir / "report" / "report.json").read_text())
@@ -240,7 +239,13 @@ def test_data_may_move_but_not_change(baseline_run, data_dir, tmp_path):
   workdir = tmp_path / "run"
   shutil.copytree(baseline_run, workdir)
   config = small.config("baseline", moved, **small.SHORT)
+  reports = workdir / "report" / "report.json"
+  before = json.loads(reports.read_text())
+  reports.unlink()
   run.run(config, str(workdir), "evaluate")
+  after = json.loads(reports.read_text())
+  assert after["metrics"] == before["metrics"]
+  assert after["step"] == before["step"]
   metadata = next(moved.rglob("metadata.json"))
   metadata.write_text(metadata.read_text().replace("0.6", "0.7", 1))
   with pytest.raises(UserError, match="on other data"):

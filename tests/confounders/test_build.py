@@ -1,7 +1,9 @@
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
@@ -43,15 +45,19 @@ def run(dataset, directory, **overrides):
   return run_of(training(dataset), directory, **overrides)
 
 
+@functools.cache
+def variables_of(backbone, image_size):
+  """Variables of a network, from the JSON of its section."""
+  section = ml_collections.ConfigDict(json.loads(backbone))
+  return backbone_weights.frozen_variables(section, image_size)
+
+
 def run_of(images, directory, **overrides):
   config = section(**overrides)
-  variables = backbone_weights.frozen_variables(
-    config.backbone, config.image_size
-  )
   build.build(
     config,
     images,
-    variables,
+    variables_of(config.backbone.to_json(), config.image_size),
     parallel.make_mesh(),
     directory,
     {"fingerprint": "x"},

@@ -49,35 +49,45 @@ def of(data, dataset, target=None, splits=("test_shifted",)):
   )
 
 
-def test_of_the_test_images_no_label_is_read(dataset, tmp_path):
+@pytest.fixture(scope="module")
+def built(dataset, tmp_path_factory):
+  """Confounders of each choice of images."""
+  folder = tmp_path_factory.mktemp("built")
+  return {
+    data: run_of(of(data, dataset), folder / data) for data in image_sets.DATA
+  }
+
+
+def test_of_the_test_images_no_label_is_read(dataset, built, tmp_path):
   target = secret(dataset, "test_shifted")
   with pytest.raises(AssertionError, match="labels were read"):
     target.source("test_shifted")[0]["labels"]
   for data in ("target", "both"):
-    open_ = run_of(of(data, dataset), tmp_path / "open")
     closed = run_of(of(data, dataset, target), tmp_path / "closed")
-    for want, got in zip(open_.confounders, closed.confounders, strict=True):
+    pairs = zip(built[data].confounders, closed.confounders, strict=True)
+    for want, got in pairs:
       np.testing.assert_array_equal(got, want)
-    np.testing.assert_array_equal(closed.context_share, open_.context_share)
+    np.testing.assert_array_equal(
+      closed.context_share, built[data].context_share
+    )
 
 
-def test_each_choice_has_centres_of_its_own(dataset, tmp_path):
-  found = {
-    data: run_of(of(data, dataset), tmp_path / data) for data in image_sets.DATA
-  }
-  centres = [np.sort(x.confounders.centres_KC, 0) for x in found.values()]
+def test_each_choice_has_centres_of_its_own(dataset, built):
+  centres = [np.sort(x.confounders.centres_KC, 0) for x in built.values()]
   for i, one in enumerate(centres):
     for other in centres[:i]:
       assert np.abs(one - other).max() > 1e-3
-  counts = {data: x.provenance["positions"] for data, x in found.items()}
+  counts = {data: x.provenance["positions"] for data, x in built.items()}
   sizes = {s: len(dataset.source(s)) for s in ("train", "test_shifted")}
   assert counts["source"] == 64 * sizes["train"]
   assert counts["target"] == 64 * sizes["test_shifted"]
   assert counts["both"] == counts["source"] + counts["target"]
 
 
-def test_a_target_equal_to_the_source_gives_its_confounders(dataset, tmp_path):
-  source = run_of(of("source", dataset), tmp_path / "source")
+def test_a_target_equal_to_the_source_gives_its_confounders(
+  dataset, built, tmp_path
+):
+  source = built["source"]
   target = run_of(of("target", dataset, splits=("train",)), tmp_path / "target")
   for want, got in zip(source.confounders, target.confounders, strict=True):
     np.testing.assert_array_equal(got, want)

@@ -54,13 +54,16 @@ def test_the_classifier_did_not_see_what_it_scored(audited):
   assert config["method"]["name"] == "baseline"
 
 
-def test_an_evaluation_on_the_pairs_of_an_audit(audited, data_dir, tmp_path):
+def test_an_evaluation_on_the_pairs_of_an_audit(
+  audited, baseline_run, data_dir, tmp_path
+):
   path = audited / "pairs.json"
-  flags = {"train.epochs": 1.0, "data.test_splits": ("test",)}
+  flags = small.SHORT | {"data.pairs": str(path)}
   config = small.config(
-    "baseline", data_dir, **flags, **{"data.pairs": str(path)}
+    "baseline", data_dir, **flags, init_from=str(baseline_run)
   )
-  run.run(config, str(tmp_path / "run"), "train")
+  for mode in ("import", "evaluate"):
+    run.run(config, str(tmp_path / "run"), mode)
   report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
   want = [
     f"{row['label']} <- {row['context']}"
