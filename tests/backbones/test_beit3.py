@@ -59,10 +59,6 @@ def run_tokens(backbone, variables, *inputs):
   )
 
 
-def run(backbone, variables, image, train=False):
-  return jax.jit(lambda *x: backbone.apply(*x, train=train))(variables, image)
-
-
 def assert_close(got, expected):
   np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE)
 
@@ -84,7 +80,7 @@ def test_agrees_with_reference(arrays, image):
 def test_the_maps_are_the_patch_tokens(arrays, image):
   backbone = backbone_of(arrays)
   variables = converted(arrays, backbone, image)
-  features = run(backbone, variables, image, train=True)
+  features = backbone.apply(variables, image, train=True)
   patches = arrays["output/tokens"][:, 1:]
   side = image.shape[1] // backbone.patch_size
   grid = patches.reshape(len(image), side, side, -1)
@@ -132,14 +128,13 @@ def test_sides_may_differ():
     embed_dim=8, num_layers=8, num_heads=2, hidden=12, patch_size=4
   )
   image = jnp.ones((1, 8, 20, 3))
-  init = jax.jit(lambda key: backbone.init(key, image, train=False))
-  variables = init(jax.random.key(0))
-  features = run(backbone, variables, image)
+  variables = backbone.init(jax.random.key(0), image, train=False)
+  features = backbone.apply(variables, image, train=False)
   assert features.maps["final"].shape == (1, 2, 5, 8)
   # Two of eight layers: the same network with two alone ends there.
   two = backbone.clone(num_layers=2, final_norm=False)
   params = {k: v for k, v in variables["params"].items() if k != "norm"}
-  short = run(two, {"params": params}, image)
+  short = two.apply({"params": params}, image, train=False)
   assert_close(features.maps["early"], short.maps["final"])
 
 
@@ -148,7 +143,7 @@ def test_activations_in_bfloat16(arrays, image):
   variables = converted(arrays, backbone, image)
   leaves = jax.tree.leaves(variables)
   assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}
-  features = run(backbone, variables, image)
+  features = backbone.apply(variables, image, train=False)
   assert features.maps["final"].dtype == jnp.bfloat16
   assert features.pooled.dtype == jnp.float32
   expected = arrays["output/tokens"][:, 1:].mean(1)
