@@ -74,8 +74,10 @@ def main(_: list[str]) -> None:
 
   workdir, mode = _WORKDIR.value or default_workdir(), _MODE.value
   if MODES[mode].of_a_folder:
-    given = (flag.value for flag in (_IMAGES, _OUTPUT, _TOP_K, _CALIBRATED))
-    run.use(workdir, mode, run.Request(*given))
+    request = run.Request(
+      _IMAGES.value, _OUTPUT.value, _TOP_K.value, _CALIBRATED.value
+    )
+    run.use(workdir, mode, request)
   else:
     run.run(_CONFIG.value, workdir, mode)
 
@@ -106,7 +108,12 @@ def parse_flags(argv: list[str]) -> list[str]:
   if _CONFIG.value is None and not alone:
     raise errors.UserError(
       "No configuration given: expected --config=FILE, for example "
-      "--config=configs/context_emoji.py."
+      "--config=configs/context_emoji.py"
+      + (
+        ", or --workdir=FOLDER of a trained run."
+        if MODES[_MODE.value].of_a_folder
+        else "."
+      )
     )
   if len(rest) > 1:
     raise errors.UserError(

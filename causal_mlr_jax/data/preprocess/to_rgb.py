@@ -71,7 +71,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
   if not image.has_transparency_data:
     return image.convert("RGB")
   image = image.convert("RGBA")
-  if image.getextrema()[3] != (255, 255):
+  if image.getchannel("A").getextrema() != (255, 255):
     _say("transparency is composed on white")
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image)
