@@ -3,6 +3,7 @@
   python -m causal_mlr_jax.main --config=configs/context_emoji.py
   python -m causal_mlr_jax.main --config=configs/context_emoji.py:q2l
   python -m causal_mlr_jax.main --config=... --config.confounders.num=60
+  python -m causal_mlr_jax.main --mode=predict --workdir=RUN --images=PHOTOS
 
 The same command with the same --workdir goes on where the last one stopped.
 Exit codes: 0 done, 2 user error (the message explains it), 3 loss not finite,
@@ -34,6 +35,28 @@ _MODE = flags.DEFINE_enum(
   list(MODES),
   " ".join(f"{name}: {mode.does}." for name, mode in MODES.items()),
 )
+_IMAGES = flags.DEFINE_string(
+  "images",
+  "",
+  "Images to predict: a folder, a pattern in quotes such as 'photos/**/*.jpg', "
+  "a .txt list with one path a line, or one image.",
+)
+_OUTPUT = flags.DEFINE_string(
+  "output",
+  "",
+  "The file to write; by default predictions.jsonl in the workdir. Its ending, "
+  ".jsonl or .csv, says how predictions are written.",
+)
+_TOP_K = flags.DEFINE_integer(
+  "top_k",
+  0,
+  "Labels to write for each image; 0: all, decided by the labels' thresholds.",
+)
+_CALIBRATED = flags.DEFINE_bool(
+  "calibrated",
+  False,
+  "Divide logits by the temperature that was fitted on the validation images.",
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -47,10 +70,16 @@ def main(_: list[str]) -> None:
   logging.set_verbosity(logging.INFO if FLAGS.verbosity > 0 else -1)
   if _DISTRIBUTED.value:
     parallel.initialize()
-  config = _CONFIG.value
   from causal_mlr_jax import run
 
-  run.run(config, _WORKDIR.value or default_workdir(), _MODE.value)
+  workdir, mode = _WORKDIR.value or default_workdir(), _MODE.value
+  if MODES[mode].of_a_folder:
+    request = run.Request(
+      _IMAGES.value, _OUTPUT.value, _TOP_K.value, _CALIBRATED.value
+    )
+    run.use(workdir, mode, request)
+  else:
+    run.run(_CONFIG.value, workdir, mode)
 
 
 FLAGS = flags.FLAGS
@@ -75,10 +104,16 @@ def parse_flags(argv: list[str]) -> list[str]:
       _CONFIG.value.keys()  # a missing file raises here, not when parsed
   except errors.FLAG_ERRORS as error:
     raise errors.UserError(_explain(error)) from error
-  if _CONFIG.value is None:
+  alone = MODES[_MODE.value].of_a_folder and _WORKDIR.value
+  if _CONFIG.value is None and not alone:
     raise errors.UserError(
       "No configuration given: expected --config=FILE, for example "
-      "--config=configs/context_emoji.py."
+      "--config=configs/context_emoji.py"
+      + (
+        ", or --workdir=FOLDER of a trained run."
+        if MODES[_MODE.value].of_a_folder
+        else "."
+      )
     )
   if len(rest) > 1:
     raise errors.UserError(

@@ -14,10 +14,12 @@ class Mode(NamedTuple):
     does: in words, for --help.
     on_a_run: it works on a trained run: nothing is prepared or trained, and
       the data and side inputs are those that the run was trained with.
+    of_a_folder: it needs nothing but a workdir: no configuration, no data.
   """
 
   does: str
   on_a_run: bool = False
+  of_a_folder: bool = False
 
 
 MODES: Mapping[str, Mode] = MappingProxyType(
@@ -37,6 +39,10 @@ MODES: Mapping[str, Mode] = MappingProxyType(
     "effects": Mode(
       "measure which labels raise which others, and what scores lean on",
       on_a_run=True,
+    ),
+    "predict": Mode(
+      "write the labels of --images to --output, by the model in --workdir",
+      of_a_folder=True,
     ),
   }
 )

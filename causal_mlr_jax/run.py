@@ -16,11 +16,14 @@ from causal_mlr_jax.core import lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data.dataset import Dataset
+from causal_mlr_jax.inference import prediction_files, trained_model
+from causal_mlr_jax.inference.find_images import find_images
 from causal_mlr_jax.modes import MODES
 from causal_mlr_jax.stages import (
   config_check,
   confounders,
   data,
+  decisions,
   first_stage,
   model,
   required_files,
@@ -70,6 +73,7 @@ def train(experiment: Experiment) -> None:
   dataset, target = _data(experiment)
   inputs, learner = _model(experiment, dataset, may_train=True)
   training.train(experiment, dataset, inputs, learner)
+  decisions.tune(experiment, dataset, inputs, learner)
   report(experiment, dataset, inputs, learner, target)
 
 
@@ -104,6 +108,7 @@ def evaluate(experiment: Experiment) -> None:
   """Scores the best checkpoint and reports."""
   dataset, target = _data(experiment)
   inputs, learner = _model(experiment, dataset)
+  decisions.tune(experiment, dataset, inputs, learner)
   report(experiment, dataset, inputs, learner, target)
 
 
@@ -131,7 +136,9 @@ def _model(
   folder.check_data(dataset)
   folder.save_config(config)
   inputs = side_inputs.prepare(experiment, dataset, may_train)
-  return inputs, model.make_learner(experiment, dataset, inputs)
+  learner = model.make_learner(experiment, dataset, inputs)
+  folder.save_image_shape(learner.image_shape)
+  return inputs, learner
 
 
 def _check_training(
@@ -204,6 +211,58 @@ def _check_effects(
   _check_trained(config, method, folder)
 
 
+class Request(NamedTuple):
+  """What a user asks of a trained model.
+
+  Attributes:
+    images: A folder, a pattern, a list or an image, see `find_images`.
+    output: The file or folder to write; '' for one in the workdir.
+    top_k: Number of labels of each image; 0: those above their thresholds.
+    calibrated: Whether to divide logits by the model's temperature.
+  """
+
+  images: str = ""
+  output: str = ""
+  top_k: int = 0
+  calibrated: bool = False
+
+
+def use(workdir: str, mode: str, request: Request) -> None:
+  """Runs a mode that needs nothing but the folder of a trained run.
+
+  Args:
+    workdir: The run's folder.
+    mode: One of `USES`.
+    request: What is asked.
+
+  Raises:
+    UserError: The folder is none of a run, or the request cannot be met.
+  """
+  USES[mode](workdir, request)
+
+
+def predict(workdir: str, request: Request) -> None:
+  """Writes the labels of images to a file."""
+  if request.top_k < 0:
+    raise UserError(f"--top_k={request.top_k}: expected 0 or more.")
+  default = str(Workdir(workdir).path / "predictions.jsonl")
+  output = prediction_files.check_output(request.output or default)
+  if not request.images:
+    raise UserError(
+      "--mode=predict needs images: set --images to a folder, a pattern in "
+      "quotes, a .txt list or an image."
+    )
+  images = find_images(request.images)
+  count = prediction_files.write_predictions(
+    trained_model.load(workdir),
+    images,
+    output,
+    top_k=request.top_k,
+    calibrated=request.calibrated,
+  )
+  progress.say(f"predictions of {count:,} image(s): {output}")
+
+
 class Action(NamedTuple):
   """What a mode needs, and what it does.
 
@@ -226,4 +285,9 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
     "evaluate": Action(_check_trained, evaluate),
     "effects": Action(_check_effects, measure_effects),
   }
+)
+
+# Modes of a trained model alone.
+USES: Mapping[str, Callable[[str, Request], None]] = MappingProxyType(
+  {"predict": predict}
 )

@@ -66,6 +66,21 @@ class Workdir:
     return self.path / "side_inputs"
 
   @property
+  def cooccurrence(self) -> pathlib.Path:
+    """The file of the counts of the training labels."""
+    return self.side_inputs / "cooccurrence.npz"
+
+  @property
+  def label_embeddings(self) -> pathlib.Path:
+    """The file of the labels' embeddings."""
+    return self.side_inputs / "label_embeddings.npz"
+
+  @property
+  def decisions(self) -> pathlib.Path:
+    """The file of the labels' thresholds and of the temperature."""
+    return self.path / "thresholds.json"
+
+  @property
   def started_from(self) -> pathlib.Path:
     """The file that says where the model's initial parameters came from."""
     return self.path / "started_from.json"
@@ -208,6 +223,15 @@ class Workdir:
         "another --workdir, or set --config.data.dir to the data that the run "
         "was started on."
       )
+
+  def save_image_shape(self, shape: tuple[int, ...]) -> None:
+    """Records the shape [H, W, 3] of an image after preprocessing."""
+    with parallel.wait_for_all():
+      if jax.process_index() == 0:
+        known = atomic_files.read_json(self.data)
+        if "image_shape" not in known:
+          known["image_shape"] = list(shape)
+          atomic_files.write_json(self.data, known)
 
   def save_parameters(
     self, params: Tree, started_from: Mapping[str, Any]

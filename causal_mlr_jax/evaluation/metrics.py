@@ -11,6 +11,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
 from causal_mlr_jax.evaluation import (
   bootstrap,
+  calibration,
   exclusive_cooccur,
   thresholded_metrics,
 )
@@ -49,6 +50,7 @@ def compute(
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;
     `top3_recall` with `all`, `exclusive`, `cooccur`; `op`, `or`, `of1`,
     `cp`, `cr`, `cf1` at probability 0.5, and the same with `_top3`;
+    `calibration_error`, the expected calibration error;
     `standard_error` over images of the mean APs `all`, `exclusive`,
     `cooccur`; `per_label` and `per_pair` by name; `skipped_labels`,
     `skipped_pairs`, `warnings`; and `images`, the number of images.
@@ -73,6 +75,9 @@ def compute(
     "images": len(scores_BN),
     **_means(per_label, ap, recall),
     **_decisions(scores_BN, labels_BN),
+    "calibration_error": _percent(
+      calibration.expected_calibration_error(scores_BN, labels_BN, valid_BN)
+    ),
     **_standard_error(scores_BN, labels_BN, valid_BN, pairs, resamples),
     "per_label": per_label,
     "per_pair": _per_pair(pairs, names, pair_names, ap, recall),

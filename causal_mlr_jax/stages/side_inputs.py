@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from causal_mlr_jax import backbones
 from causal_mlr_jax.core import atomic_files, errors, parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
@@ -22,13 +20,14 @@ from causal_mlr_jax.stages import first_stage
 from causal_mlr_jax.stages.confounders import prepare as prepare_confounders
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
 from causal_mlr_jax.stages.model import best_variables
-from causal_mlr_jax.training.label_prototypes import label_prototypes
+from causal_mlr_jax.training.label_prototypes import (
+  label_prototypes,
+  no_prototypes,
+)
 from causal_mlr_jax.training.model import training_needs
 from causal_mlr_jax.weights import backbone_weights
 from causal_mlr_jax.weights.mapping import published_methods
 from causal_mlr_jax.workdir import as_json
-
-COUNTS, EMBEDDINGS = "cooccurrence.npz", "label_embeddings.npz"
 
 
 def prepare(
@@ -69,7 +68,8 @@ def prepare(
   if hasattr(experiment.method, "first_stage") and may_train:
     initialise = _from_first_stage(experiment, dataset, shared, provenance)
   elif "label_prototypes" in needs:
-    shared["label_prototypes"] = _no_prototypes(experiment, dataset)
+    section = experiment.config.backbone
+    shared["label_prototypes"] = no_prototypes(section, len(dataset.labels))
   shared = parallel.replicate(shared, experiment.mesh)
   return SideInputs(
     shared, training_examples, evaluation_examples, initialise, provenance
@@ -119,7 +119,7 @@ def _from_training_labels(
   provenance: dict[str, Any],
 ) -> dict[str, Any]:
   """Returns label counts and embeddings, from the workdir if it has them."""
-  config, folder = experiment.config, experiment.workdir.side_inputs
+  config, folder = experiment.config, experiment.workdir
   split = config.data.train_split
   key = fingerprint(
     data=dataset.fingerprint,
@@ -128,7 +128,7 @@ def _from_training_labels(
     needs=sorted(needs),
   )
   side: dict[str, Any] = {}
-  path = folder / "provenance.json"
+  path = folder.side_inputs / "provenance.json"
 
   def made() -> bool:
     return path.exists() and atomic_files.read_json(path)["fingerprint"] == key
@@ -139,10 +139,10 @@ def _from_training_labels(
         _write_from_labels(experiment, dataset, needs)
         atomic_files.write_json(path, {"fingerprint": key, "split": split})
   if "cooccurrence" in needs:
-    arrays = atomic_files.read_arrays(folder / COUNTS)
+    arrays = atomic_files.read_arrays(folder.cooccurrence)
     side["cooccurrence"] = Cooccurrence(**arrays)
   if "label_embeddings" in needs:
-    found = atomic_files.read_arrays(folder / EMBEDDINGS)["embeddings"]
+    found = atomic_files.read_arrays(folder.label_embeddings)["embeddings"]
     side["label_embeddings"] = found
     provenance["label_embeddings"] = config.side_inputs.glove or (
       "positive pointwise mutual information of the training labels"
@@ -155,7 +155,7 @@ def _write_from_labels(
   experiment: Experiment, dataset: Dataset, needs: tuple[str, ...]
 ) -> None:
   """Writes the counts of the training labels and, if needed, embeddings."""
-  folder = experiment.workdir.side_inputs
+  folder = experiment.workdir
   labels = dataset.label_matrix(experiment.config.data.train_split)
   counted = label_statistics.cooccurrence(labels)
   arrays = {}
@@ -163,8 +163,8 @@ def _write_from_labels(
     arrays["embeddings"] = _embeddings(
       experiment, dataset, counted, len(labels)
     )
-  atomic_files.write_arrays(folder / EMBEDDINGS, **arrays)
-  atomic_files.write_arrays(folder / COUNTS, **counted._asdict())
+  atomic_files.write_arrays(folder.label_embeddings, **arrays)
+  atomic_files.write_arrays(folder.cooccurrence, **counted._asdict())
 
 
 def _embeddings(
@@ -176,19 +176,6 @@ def _embeddings(
   return label_statistics.embeddings_from_cooccurrence(
     counted, images, section.embedding_dim
   )
-
-
-def _no_prototypes(experiment: Experiment, dataset: Dataset) -> np.ndarray:
-  """Returns zeros [N, C] in place of the prototypes that a checkpoint holds."""
-  section = experiment.config.backbone
-  backbone = backbones.make(section, None, jnp.float32)
-  image = jnp.zeros((1, 64, 64, 3))
-  features, _ = jax.eval_shape(
-    lambda key: backbone.init_with_output(key, image, train=False),
-    jax.random.key(0),
-  )
-  channels = features.pooled.shape[-1]
-  return np.zeros((len(dataset.labels), channels), np.float32)
 
 
 def _from_first_stage(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
+from causal_mlr_jax import backbones
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.types import Array, Batch, Tree
 from causal_mlr_jax.nn.normalise import normalise
@@ -54,3 +58,21 @@ def label_prototypes(
       counts = counts + weights.sum(0)
       bar.advance(int(mask.sum()))
   return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def no_prototypes(
+  section: ml_collections.ConfigDict, num_labels: int
+) -> np.ndarray:
+  """Returns zeros [N, C] in place of prototypes that a checkpoint holds.
+
+  Args:
+    section: The backbone's section of the configuration.
+    num_labels: Number of labels N.
+  """
+  backbone = backbones.make(section, None, jnp.float32)
+  image = jnp.zeros((1, 64, 64, 3))
+  features, _ = jax.eval_shape(
+    lambda key: backbone.init_with_output(key, image, train=False),
+    jax.random.key(0),
+  )
+  return np.zeros((num_labels, features.pooled.shape[-1]), np.float32)

@@ -30,6 +30,7 @@ class Learner(NamedTuple):
     plan: Total number of steps, and steps between validations and logs.
     init: Function that returns the model's random initial variables.
     side: The method's side inputs, with per-example ones for a few examples.
+    image_shape: Shape [H, W, 3] of an image after preprocessing.
   """
 
   model: model_lib.Model
@@ -38,6 +39,7 @@ class Learner(NamedTuple):
   plan: loop.Plan
   init: Callable[[], Tree]
   side: Side
+  image_shape: tuple[int, ...]
 
 
 def make_learner(
@@ -78,7 +80,7 @@ def make_learner(
     config.train, schedule, variables["params"], plan.total
   )
   shapes = jax.eval_shape(lambda v: step.create_state(v, tx), variables)
-  return Learner(model, shapes, tx, plan, init, side)
+  return Learner(model, shapes, tx, plan, init, side, shape)
 
 
 def initial_state(

@@ -12,9 +12,13 @@ from typing import NamedTuple
 from PIL import Image
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-# Modes that Pillow converts to 8-bit RGB without loss. Grey PNG with 16 bits is
-# none of them: Pillow clips its values at 255.
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+# Pillow's modes of greys with 16 bits; colours with 16 it reads as 8.
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")
+# Modes that decoding turns into RGB with 8 bits.
+MODES = (
+  *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"),
+  *("CMYK", "YCbCr", *DEEP_MODES),
+)
 
 
 class Checked(NamedTuple):
@@ -58,7 +62,7 @@ def check(path: pathlib.Path) -> Checked:
   try:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
       if image.mode not in MODES:
-        return Checked(b"", f"has pixels of the kind {image.mode}, not 8 bits")
+        return Checked(b"", f"has pixels of the unknown kind {image.mode}")
       image.load()
   except MemoryError:
     raise

@@ -17,8 +17,12 @@ import simplejpeg
 from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.formats import image_check
 from causal_mlr_jax.data.preprocess.resampling import Box, scratch
+from causal_mlr_jax.data.preprocess.to_rgb import (
+  exif_orientation,
+  to_rgb,
+  upright,
+)
 
 _START = b"\xff\xd8"
 _COLOURS = ("YCbCr", "Gray")
@@ -40,20 +44,21 @@ class Reduced(NamedTuple):
 def decode_bytes(data: bytes) -> np.ndarray:
   """Decodes PNG or JPEG bytes to RGB, uint8 [H, W, 3].
 
-  Transparency is dropped without blending: a transparent pixel gets the colour
-  that the file stores for it, often black or white.
+  The image is turned as its EXIF orientation says, and transparency is composed
+  on white, see `to_rgb`.
 
   Raises:
     UserError: The bytes are not PNG or JPEG, or are damaged.
   """
   if jpeg_size(data) is not None:
     try:
-      return simplejpeg.decode_jpeg(data, "RGB")
+      image = simplejpeg.decode_jpeg(data, "RGB")
+      return upright(image, exif_orientation(data))
     except ValueError:
       pass  # Pillow tolerates some damage, and reports the rest
   try:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-      return np.asarray(_rgb(image))
+      return np.asarray(to_rgb(image))
   except MemoryError:
     raise
   except Exception as error:  # Pillow raises nearly every kind of exception
@@ -116,14 +121,3 @@ def decode_reduced(
   except ValueError:
     return None
   return Reduced(image, shrink) if image.shape[:2] == (height, width) else None
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-  if image.mode == "RGB":
-    return image
-  if image.mode not in image_check.MODES:
-    raise ValueError(f"it has pixels of the kind {image.mode}, not 8 bits")
-  if isinstance(image.info.get("transparency"), bytes):
-    # With one opacity per palette colour, Pillow warns about other conversions.
-    image = image.convert("RGBA")
-  return image.convert("RGB")

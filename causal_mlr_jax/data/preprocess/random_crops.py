@@ -17,6 +17,7 @@ from causal_mlr_jax.data.preprocess.resampling import (
   resized,
   sampled,
 )
+from causal_mlr_jax.data.preprocess.to_rgb import UPRIGHT, exif_orientation
 
 # Offsets (down, right) of a crop, in quarters of the free space: the four
 # corners, the centre, the middles of the four sides, and four places halfway
@@ -66,8 +67,8 @@ def decode_random_resized_crop(
 
   The random crop is the same; it is drawn from the size in the file's header. A
   JPEG is decoded at a reduced size, as long as the crop is not smaller than the
-  result, and resized by `sampled`. Images that need Pillow go through the ops
-  one by one.
+  result, and resized by `sampled`. Images that need Pillow, or to be turned, go
+  through the ops one by one.
 
   Args:
     size: Side of the result, in pixels.
@@ -77,7 +78,7 @@ def decode_random_resized_crop(
 
   def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
     image, image_size = None, decode_lib.jpeg_size(data)
-    if image_size is None:
+    if image_size is None or exif_orientation(data) != UPRIGHT:
       image = decode_lib.decode_bytes(data)
       image_size = image.shape[:2]
     box = _random_box(image_size, min_area, rng)

@@ -29,7 +29,7 @@ def bad_images():
   rng = np.random.default_rng(0)
   noise = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
   whole = official.encoded(noise)
-  deep = Image.fromarray(np.full((9, 9), 999, np.uint16))
+  deep = Image.fromarray(np.full((9, 9), 0.5, np.float32))
   png = official.encoded(noise, "PNG")
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -43,7 +43,7 @@ def bad_images():
     "empty": (b"", "is empty"),
     "text": (b"Not found", "is neither JPEG nor PNG"),
     "GIF": (official.encoded(noise, "GIF"), "neither JPEG nor PNG.*GIF8"),
-    "16 bits": (official.encoded(deep, "PNG"), "of the kind I;16, not 8 bits"),
+    "floats": (official.encoded(deep, "TIFF"), "neither JPEG nor PNG"),
     "too large": (bomb, "120000000 pixels"),
     "far too large": (worse, "200000000 pixels"),
   }

@@ -42,38 +42,6 @@ def png(image, **options):
   return buffer.getvalue()
 
 
-def test_what_is_transparent_keeps_its_colour():
-  pixels = picture()
-  alpha = np.arange(600, dtype=np.uint8).reshape(20, 30)
-  data = png(Image.fromarray(np.dstack([pixels, alpha])))
-  np.testing.assert_array_equal(apply("decode", data), pixels)
-  grey = Image.fromarray(pixels[..., 0])
-  both = Image.merge("LA", (grey, Image.fromarray(alpha)))
-  found = apply("decode", png(both))
-  np.testing.assert_array_equal(found, np.repeat(pixels[..., :1], 3, 2))
-  # One colour that stands for transparent.
-  data = png(
-    Image.fromarray(pixels), transparency=tuple(map(int, pixels[3, 4]))
-  )
-  np.testing.assert_array_equal(apply("decode", data), pixels)
-
-
-@pytest.mark.parametrize("opacity", [bytes(range(0, 256, 16)), b"\0\x80", 3])
-@pytest.mark.parametrize("text", ["decode", "decode|random_resized_crop(8)"])
-def test_a_palette_with_transparency_keeps_its_colours(opacity, text):
-  indices = np.random.default_rng(0).integers(0, 16, (20, 30), np.uint8)
-  colours = np.random.default_rng(1).integers(0, 256, (16, 3), np.uint8)
-  image = Image.fromarray(indices)
-  image.putpalette(colours.tobytes())  # makes it one of the mode P
-  data = png(image, transparency=opacity)
-  with Image.open(io.BytesIO(data)) as read:
-    assert read.mode == "P"
-    assert type(read.info["transparency"]) is type(opacity)
-  # A warning would be an error here.
-  expected = apply(text, encoded(colours[indices]))
-  np.testing.assert_array_equal(apply(text, data), expected)
-
-
 def test_one_bit_is_black_and_white():
   bits = picture()[..., 0] > 127
   found = apply("decode", png(Image.fromarray(bits)))
@@ -84,12 +52,6 @@ def test_of_colours_of_16_bits_the_upper_8_are_taken():
   deep = np.random.default_rng(0).integers(0, 65536, (9, 8, 3), np.uint16)
   data = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
   np.testing.assert_array_equal(apply("decode", data), deep >> 8)
-
-
-def test_grey_of_16_bits_is_refused():
-  data = png(Image.fromarray(np.full((9, 9), 999, np.uint16)))
-  with pytest.raises(UserError, match="of the kind I;16, not 8 bits"):
-    apply("decode", data)
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", encoded(picture())[:500]])

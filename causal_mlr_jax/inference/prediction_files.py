@@ -1,0 +1,170 @@
+"""Predictions of many images, written to a file as JSON lines or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from causal_mlr_jax.core import atomic_files, progress
+from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.data import read_options
+from causal_mlr_jax.inference.trained_model import Prediction, TrainedModel
+
+FORMATS = (".jsonl", ".csv")
+# Where thresholds were not tuned.
+DEFAULT_THRESHOLD = 0.5
+# Unreadable images that are named; the others are counted.
+NAMED = 20
+
+
+def check_output(path: str) -> pathlib.Path:
+  """Returns the path of a file to write predictions to.
+
+  Raises:
+    UserError: It does not end with one of `FORMATS`.
+  """
+  found = pathlib.Path(path).expanduser()
+  if found.suffix not in FORMATS:
+    raise UserError(
+      f"--output={path}: expected a file that ends with "
+      f"{' or '.join(FORMATS)}; the ending says how it is written."
+    )
+  return found
+
+
+def write_predictions(
+  model: TrainedModel,
+  images: Sequence[pathlib.Path],
+  output: pathlib.Path,
+  *,
+  top_k: int = 0,
+  calibrated: bool = False,
+  reading: read_options.Reading = read_options.DEFAULT,
+) -> int:
+  """Predicts the labels of images and writes them, the likeliest label first.
+
+  Each label has its `probability`, the `decision` whether it is predicted (its
+  probability reaches its threshold), and the probability of each part of the
+  method. A line of JSON is an image; a row of CSV is an image and a label.
+  The file appears when it is complete. An image that cannot be read is named,
+  counted and left out.
+
+  Args:
+    model: The trained model.
+    images: Paths of the images.
+    output: File to write, .jsonl or .csv.
+    top_k: Number of labels to write for each image, decided to be its labels;
+      0 for all, decided by thresholds.
+    calibrated: Whether to divide logits by the model's temperature.
+    reading: Threads and memory for reading.
+
+  Returns:
+    The number of images that could be read.
+
+  Raises:
+    UserError: No image could be read, or the file cannot be written.
+  """
+  reader = model.reader()
+  batches = model.predict_batches(
+    reader, list(images), calibrated=calibrated, reading=reading
+  )
+  decide = Decisions(model, top_k)
+  written = _json_line if output.suffix == ".jsonl" else _csv_rows
+  done = 0
+  try:
+    with (
+      atomic_files.replacing(output) as file,
+      progress.bar("predicting", len(images)) as bar,
+    ):
+      for batch in batches:
+        for place, rows in decide.rows(batch):
+          text = written(str(images[place]), rows, not done)
+          # A name that is no UTF-8 keeps its bytes as escapes.
+          file.write(text.encode(errors="backslashreplace"))
+          done += 1
+        bar.advance(len(batch.index))
+      if not done:
+        raise UserError(_unreadable(images, reader.problems))
+  except OSError as error:
+    raise UserError(
+      f"--output={output} cannot be written: {error.strerror}."
+    ) from error
+  if reader.problems:
+    progress.say(_unreadable(images, reader.problems))
+  return done
+
+
+class Decisions:
+  """Which labels are predicted: those above thresholds, or the k likeliest."""
+
+  def __init__(self, model: TrainedModel, top_k: int = 0):
+    """Makes decisions for a model, see `write_predictions`."""
+    self._labels, self._top_k = model.labels, min(top_k, len(model.labels))
+    found = model.thresholds
+    self.thresholds = (
+      np.full(len(model.labels), DEFAULT_THRESHOLD) if found is None else found
+    )
+
+  def rows(
+    self, batch: Prediction
+  ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Iterates over images: their place, and a row a label, likeliest first."""
+    for i, place in enumerate(batch.index):
+      scores = batch.probabilities[i]
+      order = np.argsort(-scores, kind="stable")
+      if self._top_k:
+        order = order[: self._top_k]
+      yield (
+        int(place),
+        [
+          {
+            "label": self._labels[n],
+            "probability": _short(scores[n]),
+            "decision": bool(self._top_k or scores[n] >= self.thresholds[n]),
+          }
+          | {name: _short(part[i, n]) for name, part in batch.parts.items()}
+          for n in order
+        ],
+      )
+
+
+def _short(probability: float) -> float:
+  """Returns a probability with all the digits that float32 has."""
+  return float(np.format_float_positional(np.float32(probability), unique=True))
+
+
+def _json_line(image: str, rows: list[dict[str, Any]], first: bool) -> str:
+  del first
+  line = json.dumps({"image": image, "labels": rows}, ensure_ascii=False)
+  return line + "\n"
+
+
+def _csv_rows(image: str, rows: list[dict[str, Any]], first: bool) -> str:
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  if first:
+    writer.writerow(["image", *rows[0]])
+  for row in rows:
+    writer.writerow([image, *map(_cell, row.values())])
+  return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+  return int(value) if isinstance(value, bool) else value
+
+
+def _unreadable(
+  images: Sequence[pathlib.Path], problems: dict[int, str]
+) -> str:
+  lines = [f"  {problems[i]}" for i in sorted(problems)[:NAMED]]
+  more = len(problems) - len(lines)
+  return (
+    f"{len(problems)} of {len(images)} image(s) cannot be read and were left "
+    "out:\n" + "\n".join(lines + ([f"  and {more} more"] if more else []))
+  )
