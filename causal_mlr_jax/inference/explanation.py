@@ -24,6 +24,7 @@ class Explanation(NamedTuple):
   Attributes:
     labels: Names of the N labels.
     probabilities: Probability of each label, float32 [N].
+    thresholds: Probability from which each label is predicted, float32 [N].
     decisions: Whether each label reaches its threshold, bool [N].
     parts: Probabilities [N] of each part of the method, by name; for `causal`,
       of the `decoupled` and the `causal` head.
@@ -38,6 +39,7 @@ class Explanation(NamedTuple):
 
   labels: tuple[str, ...]
   probabilities: np.ndarray
+  thresholds: np.ndarray
   decisions: np.ndarray
   parts: Mapping[str, np.ndarray]
   shares: Mapping[str, np.ndarray]
@@ -62,23 +64,25 @@ def of_outputs(
     outputs: Outputs with `logits`, `scores` and `maps`, and the parts' own.
   """
   height, width = map_grid(bundle)
-  about = model_lib.find_method(bundle.config.method.name).MAPS
-  lowest = DEFAULT_THRESHOLD if thresholds_N is None else thresholds_N
+  method = model_lib.find_method(bundle.config.method.name)
+  if thresholds_N is None:
+    thresholds_N = np.full(len(bundle.labels), DEFAULT_THRESHOLD, np.float32)
   for found, batch in outputs:
-    del found["logits"]
-    scores_BN, maps_BNP = found.pop("scores"), found.pop("maps")
-    shares = shares_of(bundle, found)
+    scores_BN, maps_BNP = found["scores"], found["maps"]
+    parts = {name: found[name] for name in getattr(method, "PARTS", ())}
+    shares = shares_of(bundle, parts)
     for i, place in enumerate(batch["index"]):
       yield (
         int(place),
         Explanation(
           labels=bundle.labels,
           probabilities=scores_BN[i],
-          decisions=scores_BN[i] >= lowest,
-          parts={name: part[i] for name, part in found.items()},
+          thresholds=thresholds_N,
+          decisions=scores_BN[i] >= thresholds_N,
+          parts={name: part[i] for name, part in parts.items()},
           shares={name: share[i] for name, share in shares.items()},
           maps=maps_BNP[i].reshape(-1, height, width),
-          about=about,
+          about=method.MAPS,
           pixels=batch["image"][i],
         ),
       )

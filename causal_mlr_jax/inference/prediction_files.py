@@ -133,7 +133,7 @@ class Decisions:
       )
 
 
-def shortest(number: float) -> float:
+def shortest(number: Any) -> float:
   """Returns a number with all the digits that float32 has."""
   return float(np.format_float_positional(np.float32(number), unique=True))
 
