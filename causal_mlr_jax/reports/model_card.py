@@ -10,17 +10,14 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from causal_mlr_jax.core import atomic_files, lookup
+from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.data.dataset import BUILDERS
 from causal_mlr_jax.evaluation.exclusive_cooccur import FEW_POSITIVES
+from causal_mlr_jax.reports import licences
 from causal_mlr_jax.reports.markdown import table, text
 from causal_mlr_jax.training.model import find_method
-from causal_mlr_jax.weights import weight_sources
-from causal_mlr_jax.weights.backbone_weights import SCRATCH
 from causal_mlr_jax.workdir import Workdir
 
-UNKNOWN = "not known"
 # Metrics that are shown beside the mean average precisions.
 AT_ONE_THRESHOLD = ("cf1", "of1", "calibration_error")
 ABSENT = {"ap": None, "positives": 0}
@@ -105,7 +102,7 @@ def make(facts: Facts) -> str:
     "Labels": _labels(facts),
     "Limits": "\n".join(f"- {limit}" for limit in _limits(facts)),
     "Use": COMMANDS,
-    "Licences": _licences(facts),
+    "Licences": _facts(licences.of_run(facts.config)),
   }
   return "\n\n".join(
     [
@@ -278,30 +275,6 @@ def _limits(facts: Facts) -> Iterator[str]:
   yield "Maps and effects show what the model does, not what causes what."
 
 
-def _licences(facts: Facts) -> str:
-  config = facts.config
-  rows = {}
-  for name in (config["data"]["name"], config["transfer"]["name"]):
-    if name:
-      rows[f"data: {name}"] = licence_of_data(name)
-  sections = {"weights that training began from": config["backbone"]}
-  if "confounders" in find_method(config["method"]["name"]).NEEDS:
-    network = config["confounders"]["backbone"]
-    sections["weights that confounders were made with"] = network
-  for what, section in sections.items():
-    if section["pretrained"] not in ("", SCRATCH):
-      rows[what] = weight_sources.licence(section["pretrained"])
-  if config["init_from"]:
-    rows["weights of the whole model"] = weight_sources.licence("")
-  return _facts(rows | {"program": "Apache License 2.0"})
-
-
 def _looked_at_tests(config: Mapping[str, Any]) -> bool:
   needs = find_method(config["method"]["name"]).NEEDS
   return "confounders" in needs and config["confounders"]["data"] != "source"
-
-
-def licence_of_data(name: str) -> str:
-  """Returns on what terms a data set may be used, as far as it is known."""
-  builder = lookup.module(BUILDERS, name)
-  return " ".join(getattr(builder, "LICENCE", UNKNOWN).split())
