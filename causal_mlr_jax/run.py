@@ -23,8 +23,8 @@ from causal_mlr_jax.inference import (
 )
 from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.modes import MODES
-from causal_mlr_jax.reports import model_card
 from causal_mlr_jax.stages import (
+  card,
   config_check,
   confounders,
   data,
@@ -264,7 +264,7 @@ def explain(workdir: str, request: Request) -> None:
 def info(workdir: str, request: Request) -> None:
   """Prints the model card of a run."""
   del request  # the folder says all
-  print(model_card.of_run(Workdir(workdir)), end="")
+  print(card.of_run(Workdir(workdir)), end="")
 
 
 class Action(NamedTuple):

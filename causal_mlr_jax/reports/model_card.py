@@ -10,13 +10,10 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from causal_mlr_jax.core import atomic_files
-from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.evaluation.exclusive_cooccur import FEW_POSITIVES
 from causal_mlr_jax.reports import licences
 from causal_mlr_jax.reports.markdown import table, text
 from causal_mlr_jax.training.model import find_method
-from causal_mlr_jax.workdir import Workdir
 
 # Metrics that are shown beside the mean average precisions.
 AT_ONE_THRESHOLD = ("cf1", "of1", "calibration_error")
@@ -49,45 +46,6 @@ class Facts(NamedTuple):
   def splits(self) -> Mapping[str, Mapping[str, Any]]:
     """The metrics of each split."""
     return self.report.get("metrics", {})
-
-
-def of_run(folder: Workdir) -> str:
-  """Returns the model card of a run, made anew if it has none.
-
-  Raises:
-    UserError: The folder is none of a run.
-  """
-  if folder.model_card.exists():
-    return folder.model_card.read_text(encoding="utf-8")
-  return make(read_facts(folder))
-
-
-def write(folder: Workdir) -> None:
-  """Writes the model card of a run, from the files that are there."""
-  card = make(read_facts(folder))
-  with atomic_files.replacing(folder.model_card) as file:
-    file.write(card.encode(errors="backslashreplace"))
-
-
-def read_facts(folder: Workdir) -> Facts:
-  """Reads what the files of a run say.
-
-  Raises:
-    UserError: The folder is none of a run.
-  """
-  for file in (folder.config, folder.data):
-    if not file.exists():
-      raise UserError(
-        f"{folder.path} is not the folder of a run: {file.name} is not there. "
-        "Expected the --workdir of a training."
-      )
-  optional = (folder.report / "report.json", folder.decisions)
-  return Facts(
-    atomic_files.read_json(folder.config),
-    atomic_files.read_json(folder.data),
-    *(atomic_files.read_json(p) if p.exists() else {} for p in optional),
-    started_from=folder.read_started_from(),
-  )
 
 
 def make(facts: Facts) -> str:

@@ -9,8 +9,8 @@ import jax
 
 from causal_mlr_jax.core import atomic_files, parallel
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.reports import model_card, summary
-from causal_mlr_jax.stages import evaluation, transfer
+from causal_mlr_jax.reports import summary
+from causal_mlr_jax.stages import card, evaluation, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
@@ -56,7 +56,7 @@ def report(
   with parallel.wait_for_all():
     if jax.process_index() == 0:
       atomic_files.write_json(path, found)
-      model_card.write(workdir)
+      card.write(workdir)
   if jax.process_index() == 0:
     summary.show(path)
 
