@@ -20,7 +20,7 @@ COLUMNS = 4
 TITLE, LARGE, SMALL = 22, 17, 13
 LINE = 20
 # The width that the title and the colour bar need.
-WIDEST_TEXT, BAR = 540, (120, 10)
+WIDEST_TEXT, BAR = 600, (120, 10)
 BACKGROUND, INK, PALE, TRACK = "#ffffff", "#1c1e21", "#5c6370", "#e4e7eb"
 # Of the first part of a method, the second, and so on.
 PART_COLOURS = ("#2a66a5", "#b85c00", "#3d7d49")
@@ -84,9 +84,9 @@ def _size(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-  larger = size[0] > image.width
-  # Interpolated, pixels of small images would hide under their blur.
-  way = Image.Resampling.NEAREST if larger else Image.Resampling.LANCZOS
+  # Very small images would be nothing but blur if they were interpolated.
+  tiny = size[0] >= 3 * image.width
+  way = Image.Resampling.NEAREST if tiny else Image.Resampling.LANCZOS
   return image.resize(size, way)
 
 
