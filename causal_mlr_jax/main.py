@@ -38,19 +38,21 @@ _MODE = flags.DEFINE_enum(
 _IMAGES = flags.DEFINE_string(
   "images",
   "",
-  "Images to predict: a folder, a pattern in quotes such as 'photos/**/*.jpg', "
-  "a .txt list with one path a line, or one image.",
+  "Images to predict or explain: a folder, a pattern in quotes such as "
+  "'photos/**/*.jpg', a .txt list with one path a line, or one image.",
 )
 _OUTPUT = flags.DEFINE_string(
   "output",
   "",
   "The file to write; by default predictions.jsonl in the workdir. Its ending, "
-  ".jsonl or .csv, says how predictions are written.",
+  ".jsonl or .csv, says how predictions are written. For --mode=explain, the "
+  "folder to write into; by default explanations in the workdir.",
 )
 _TOP_K = flags.DEFINE_integer(
   "top_k",
   0,
-  "Labels to write for each image; 0: all, decided by the labels' thresholds.",
+  "Labels to write for each image; 0: all, decided by the labels' thresholds. "
+  "For --mode=explain, labels to show; 0: those that reach their thresholds.",
 )
 _CALIBRATED = flags.DEFINE_bool(
   "calibrated",

@@ -44,5 +44,10 @@ MODES: Mapping[str, Mode] = MappingProxyType(
       "write the labels of --images to --output, by the model in --workdir",
       of_a_folder=True,
     ),
+    "explain": Mode(
+      "write where each label was seen in --images to the folder --output",
+      of_a_folder=True,
+    ),
+    "info": Mode("print the model card of --workdir", of_a_folder=True),
   }
 )

@@ -16,10 +16,15 @@ from causal_mlr_jax.core import lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.inference import prediction_files, trained_model
-from causal_mlr_jax.inference.find_images import find_images
+from causal_mlr_jax.inference import (
+  explanation_files,
+  prediction_files,
+  trained_model,
+)
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.modes import MODES
 from causal_mlr_jax.stages import (
+  card,
   config_check,
   confounders,
   data,
@@ -211,22 +216,6 @@ def _check_effects(
   _check_trained(config, method, folder)
 
 
-class Request(NamedTuple):
-  """What a user asks of a trained model.
-
-  Attributes:
-    images: A folder, a pattern, a list or an image, see `find_images`.
-    output: The file or folder to write; '' for one in the workdir.
-    top_k: Number of labels of each image; 0: those above their thresholds.
-    calibrated: Whether to divide logits by the model's temperature.
-  """
-
-  images: str = ""
-  output: str = ""
-  top_k: int = 0
-  calibrated: bool = False
-
-
 def use(workdir: str, mode: str, request: Request) -> None:
   """Runs a mode that needs nothing but the folder of a trained run.
 
@@ -243,16 +232,9 @@ def use(workdir: str, mode: str, request: Request) -> None:
 
 def predict(workdir: str, request: Request) -> None:
   """Writes the labels of images to a file."""
-  if request.top_k < 0:
-    raise UserError(f"--top_k={request.top_k}: expected 0 or more.")
   default = str(Workdir(workdir).path / "predictions.jsonl")
   output = prediction_files.check_output(request.output or default)
-  if not request.images:
-    raise UserError(
-      "--mode=predict needs images: set --images to a folder, a pattern in "
-      "quotes, a .txt list or an image."
-    )
-  images = find_images(request.images)
+  images = request.paths("predict")
   count = prediction_files.write_predictions(
     trained_model.load(workdir),
     images,
@@ -261,6 +243,28 @@ def predict(workdir: str, request: Request) -> None:
     calibrated=request.calibrated,
   )
   progress.say(f"predictions of {count:,} image(s): {output}")
+
+
+def explain(workdir: str, request: Request) -> None:
+  """Writes where each label was seen in images, as pictures and as JSON."""
+  default = str(Workdir(workdir).path / "explanations")
+  output = explanation_files.check_output(request.output or default)
+  if request.calibrated:
+    raise UserError(
+      "--calibrated is for --mode=predict: the parts that --mode=explain shows "
+      "have no temperature of their own. Leave it out."
+    )
+  images = request.paths("explain")
+  count = explanation_files.write_explanations(
+    trained_model.load(workdir), images, output, top_k=request.top_k
+  )
+  progress.say(f"explanations of {count:,} image(s): {output}")
+
+
+def info(workdir: str, request: Request) -> None:
+  """Prints the model card of a run."""
+  del request  # the folder says all
+  print(card.of_run(Workdir(workdir)), end="")
 
 
 class Action(NamedTuple):
@@ -289,5 +293,5 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
 
 # Modes of a trained model alone.
 USES: Mapping[str, Callable[[str, Request], None]] = MappingProxyType(
-  {"predict": predict}
+  {"predict": predict, "explain": explain, "info": info}
 )

@@ -95,6 +95,11 @@ class Workdir:
     """The folder of results."""
     return self.path / "report"
 
+  @property
+  def model_card(self) -> pathlib.Path:
+    """The file that tells people what the model is, in Markdown."""
+    return self.path / "model_card.md"
+
   def part(self, name: str) -> Workdir:
     """Returns the workdir of another training that belongs to this run."""
     return Workdir(str(self.path / name))

@@ -57,6 +57,24 @@ class Output(NamedTuple):
   aux: Mapping[str, Any]
 
 
+class Maps(NamedTuple):
+  """What a method's `attention` [B, N, P] is.
+
+  Attributes:
+    kind: `ATTENTION` or `ACTIVATION`.
+    meaning: What a value at a position is, in a sentence.
+  """
+
+  kind: str
+  meaning: str
+
+
+# Weights: not negative, with a sum of at most 1 over the positions.
+ATTENTION = "attention"
+# Logits of a classifier at each position, of any sign.
+ACTIVATION = "class activation"
+
+
 class Confounders(NamedTuple):
   """Confounders of a training set, which are not trained.
 
@@ -89,15 +107,19 @@ class Cooccurrence(NamedTuple):
 class Method(Protocol):
   """A module of `methods`.
 
-  Some also have `NEEDS_IN_TRAINING`, side inputs of training alone, or
-  `first_stage`, see `TwoStageMethod`.
+  Some also have `NEEDS_IN_TRAINING`, side inputs of training alone;
+  `first_stage`, see `TwoStageMethod`; `PARTS`, names of parts that predict the
+  labels by themselves, with logits [B, N] in `aux["logits_NAME"]`; or `shares`,
+  how much of the probability each part gives.
 
   Attributes:
     NEEDS: Side inputs, by name.
+    MAPS: What `aux["attention"]` [B, N, P] is.
     Head: Class of its Flax module, from `Features` to `Output`.
   """
 
   NEEDS: tuple[str, ...]
+  MAPS: Maps
   Head: Callable[..., Any]
 
   def loss(

@@ -24,6 +24,8 @@ from causal_mlr_jax.workdir import Workdir
 
 # Side inputs of single images; all others are the same for all images.
 EXAMPLE_INPUTS = ("label_state",)
+# Probability from which a label is predicted where none was tuned.
+DEFAULT_THRESHOLD = 0.5
 
 
 class Bundle(NamedTuple):

@@ -14,11 +14,10 @@ import numpy as np
 from causal_mlr_jax.core import atomic_files, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import read_options
+from causal_mlr_jax.inference.bundle import DEFAULT_THRESHOLD
 from causal_mlr_jax.inference.trained_model import Prediction, TrainedModel
 
 FORMATS = (".jsonl", ".csv")
-# Where thresholds were not tuned.
-DEFAULT_THRESHOLD = 0.5
 # Unreadable images that are named; the others are counted.
 NAMED = 20
 
@@ -90,13 +89,13 @@ def write_predictions(
           done += 1
         bar.advance(len(batch.index))
       if not done:
-        raise UserError(_unreadable(images, reader.problems))
+        raise UserError(unreadable(images, reader.problems))
   except OSError as error:
     raise UserError(
       f"--output={output} cannot be written: {error.strerror}."
     ) from error
   if reader.problems:
-    progress.say(_unreadable(images, reader.problems))
+    progress.say(unreadable(images, reader.problems))
   return done
 
 
@@ -125,18 +124,18 @@ class Decisions:
         [
           {
             "label": self._labels[n],
-            "probability": _short(scores[n]),
+            "probability": shortest(scores[n]),
             "decision": bool(self._top_k or scores[n] >= self.thresholds[n]),
           }
-          | {name: _short(part[i, n]) for name, part in batch.parts.items()}
+          | {name: shortest(part[i, n]) for name, part in batch.parts.items()}
           for n in order
         ],
       )
 
 
-def _short(probability: float) -> float:
-  """Returns a probability with all the digits that float32 has."""
-  return float(np.format_float_positional(np.float32(probability), unique=True))
+def shortest(number: Any) -> float:
+  """Returns a number with all the digits that float32 has."""
+  return float(np.format_float_positional(np.float32(number), unique=True))
 
 
 def _json_line(image: str, rows: list[dict[str, Any]], first: bool) -> str:
@@ -159,9 +158,13 @@ def _cell(value: Any) -> Any:
   return int(value) if isinstance(value, bool) else value
 
 
-def _unreadable(
-  images: Sequence[pathlib.Path], problems: dict[int, str]
-) -> str:
+def unreadable(images: Sequence[pathlib.Path], problems: dict[int, str]) -> str:
+  """Returns a message that names the images that could not be read.
+
+  Args:
+    images: All images.
+    problems: Why an image could not be read, by its index.
+  """
   lines = [f"  {problems[i]}" for i in sorted(problems)[:NAMED]]
   more = len(problems) - len(lines)
   return (

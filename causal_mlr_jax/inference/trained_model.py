@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jax.sharding import Mesh
@@ -15,11 +17,9 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Output, Tree
 from causal_mlr_jax.data import read_options
 from causal_mlr_jax.inference import bundle as bundle_lib
+from causal_mlr_jax.inference import explanation
 from causal_mlr_jax.inference.image_batches import ImageLike, ImageReader
 from causal_mlr_jax.training import model as model_lib
-
-# What an image's other outputs [B, N] are called in a head's `aux`.
-LOGITS_OF_A_PART = "logits_"
 
 
 class Prediction(NamedTuple):
@@ -58,9 +58,19 @@ class TrainedModel:
     self._variables, self._side = parallel.replicate(
       (bundle.variables, dict(bundle.side)), self._mesh
     )
+
+  @functools.cached_property
+  def _apply(self) -> Callable[..., dict[str, Array]]:
+    return self._compiled(make_apply(self.bundle))
+
+  @functools.cached_property
+  def _apply_with_maps(self) -> Callable[..., dict[str, Array]]:
+    return self._compiled(make_apply(self.bundle, maps=True))
+
+  def _compiled(self, apply: Callable[..., Any]) -> Callable[..., Any]:
     whole, split = parallel.REPLICATED, parallel.SHARDED
-    self._apply = parallel.pmapped(
-      make_apply(bundle), self._mesh, (whole, split, split, whole), split
+    return parallel.pmapped(
+      apply, self._mesh, (whole, split, split, whole), split
     )
 
   @property
@@ -145,17 +155,70 @@ class TrainedModel:
       reading: Threads and memory for reading.
     """
     size = self._batch_size(len(images), batch_size)
+    batches = reader.batches(images, size, reading)
+    scale = self.temperature if calibrated else 1.0
+    for found, batch in self._outputs(self._apply, size, batches):
+      logits, probabilities = found.pop("logits"), found.pop("scores")
+      if scale != 1:
+        probabilities = scipy.special.expit(logits / scale)
+      yield Prediction(probabilities, found, batch["index"])
+
+  def explain(self, image: ImageLike) -> explanation.Explanation:
+    """Returns what the model saw of each label in an image, and where.
+
+    Args:
+      image: An image of any size, see `predict`.
+
+    Raises:
+      UserError: The image cannot be read.
+    """
+    reader = self.reader()
+    found = list(self.explain_images(reader, [image]))
+    if reader.problems:
+      raise UserError(reader.problems[0])
+    return found[0][1]
+
+  def explain_images(
+    self,
+    reader: ImageReader,
+    images: Sequence[ImageLike],
+    *,
+    batch_size: int | None = None,
+    reading: read_options.Reading = read_options.DEFAULT,
+  ) -> Iterator[tuple[int, explanation.Explanation]]:
+    """Iterates over images: their place, and what the model saw in them.
+
+    Images that cannot be read are left out.
+
+    Args:
+      reader: A reader of `reader`, which collects what could not be read.
+      images: Images.
+      batch_size: See `predict`.
+      reading: Threads and memory for reading.
+    """
+    size = self._batch_size(len(images), batch_size)
+    batches = reader.batches(images, size, reading)
+    outputs = self._outputs(self._apply_with_maps, size, batches)
+    return explanation.of_outputs(self.bundle, self.thresholds, outputs)
+
+  def _outputs(
+    self,
+    apply: Callable[..., dict[str, Array]],
+    size: int,
+    batches: Iterator[Mapping[str, np.ndarray]],
+  ) -> Iterator[tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]]:
+    """Iterates over outputs and batches on the host, without padding."""
     inputs = self.bundle.example_inputs(size)
     pending = None
-    for batch in reader.batches(images, size, reading):
+    for batch in batches:
       image, extra = parallel.shard((batch["image"], inputs), self._mesh)
-      output = self._apply(self._variables, image, extra, self._side)
+      output = apply(self._variables, image, extra, self._side)
       # One batch is computed while the previous one is fetched.
       if pending is not None:
-        yield self._fetched(*pending, calibrated)
+        yield _fetched(*pending)
       pending = output, batch
     if pending is not None:
-      yield self._fetched(*pending, calibrated)
+      yield _fetched(*pending)
 
   def _batch_size(self, images: int, asked: int | None) -> int:
     """Returns the number of images of a batch, a multiple of the devices."""
@@ -163,18 +226,6 @@ class TrainedModel:
     most = asked or self.bundle.config.evaluate.batch_size
     few = 1 << max(images - 1, 0).bit_length()  # so that few are compiled
     return -(-min(most, few) // devices) * devices
-
-  def _fetched(
-    self, output: Mapping[str, Array], batch: Mapping, calibrated: bool
-  ) -> Prediction:
-    keep = batch["mask"] > 0
-    found = {k: np.asarray(v)[keep] for k, v in jax.device_get(output).items()}
-    logits = found.pop("logits")
-    scale = self.temperature if calibrated else 1.0
-    probabilities = found.pop("scores")
-    if scale != 1:
-      probabilities = scipy.special.expit(logits / scale)
-    return Prediction(probabilities, found, batch["index"][keep])
 
 
 def load(path: str) -> TrainedModel:
@@ -189,11 +240,17 @@ def load(path: str) -> TrainedModel:
   return TrainedModel(bundle_lib.read_workdir(str(path)))
 
 
-def make_apply(bundle: bundle_lib.Bundle) -> Callable[..., dict[str, Array]]:
+def make_apply(
+  bundle: bundle_lib.Bundle, *, maps: bool = False
+) -> Callable[..., dict[str, Array]]:
   """Returns a function from variables and images to outputs by name.
 
   It maps (variables, image [B, H, W, 3], inputs of each image, side inputs) to
   `logits` [B, N], `scores` [B, N], and the probabilities of each part.
+
+  Args:
+    bundle: The trained model.
+    maps: Whether the outputs also have the `maps` [B, N, P] of the labels.
   """
   model = bundle_lib.make_model(bundle)
   method = model_lib.find_method(bundle.config.method.name)
@@ -203,12 +260,18 @@ def make_apply(bundle: bundle_lib.Bundle) -> Callable[..., dict[str, Array]]:
       Output, model.apply(variables, image, {**side, **inputs}, train=False)
     )
     found = {"logits": output.logits, "scores": method.scores(output)}
-    for name, value in output.aux.items():
-      if (
-        name.startswith(LOGITS_OF_A_PART)
-        and value.shape == found["logits"].shape
-      ):
-        found[name.removeprefix(LOGITS_OF_A_PART)] = jax.nn.sigmoid(value)
+    for name in getattr(method, "PARTS", ()):
+      found[name] = jax.nn.sigmoid(output.aux[f"logits_{name}"])
+    if maps:
+      found["maps"] = output.aux["attention"].astype(jnp.float32)
     return found
 
   return apply
+
+
+def _fetched(
+  output: Mapping[str, Array], batch: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
+  keep = batch["mask"] > 0
+  found = {k: np.asarray(v)[keep] for k, v in jax.device_get(output).items()}
+  return found, {k: v[keep] for k, v in batch.items()}

@@ -11,7 +11,14 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.types import Array, Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ACTIVATION,
+  Array,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.dynamic_graph import DynamicGraph, leaky_relu
@@ -19,6 +26,12 @@ from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 from causal_mlr_jax.nn.heads.semantic_nodes import SemanticNodes, top_mean
 
 NEEDS: tuple[str, ...] = ()
+MAPS = Maps(
+  ACTIVATION,
+  "the logit at the position of the classifier whose maximum is half of "
+  "the score (semantic attention)",
+)
+PARTS = ("semantic", "graph")
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 

@@ -9,11 +9,21 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.types import Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ACTIVATION,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.pooled_classifier import PooledClassifier
 
 NEEDS: tuple[str, ...] = ()
+MAPS = Maps(
+  ACTIVATION,
+  "the logit of the classifier at the position, without its bias",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 

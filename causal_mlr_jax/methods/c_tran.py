@@ -13,11 +13,13 @@ from jax import lax
 
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
+  ATTENTION,
   Array,
   Batch,
   Criterion,
   Features,
   Losses,
+  Maps,
   Output,
   Side,
 )
@@ -32,6 +34,11 @@ from causal_mlr_jax.nn.tokens import map_tokens
 from causal_mlr_jax.nn.transformer import LAYER_NORM_EPS, EncoderLayer
 
 NEEDS: tuple[str, ...] = ("label_state",)
+MAPS = Maps(
+  ATTENTION,
+  "the weight of the position in the attention of the label in the last "
+  "layer, where labels share the attention",
+)
 scores = loss_and_scores.scores
 
 

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
+  ACTIVATION,
   Array,
   Batch,
   Criterion,
   Features,
   Losses,
+  Maps,
   Output,
   Side,
 )
@@ -28,6 +30,10 @@ from causal_mlr_jax.nn.heads import loss_and_scores, pooled_classifier
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "reference")
+MAPS = Maps(
+  ACTIVATION,
+  "the logit of the classifier at the position, without its bias",
+)
 scores = loss_and_scores.scores
 first_stage = pooled_classifier.first_stage
 

@@ -21,19 +21,25 @@ is the only effect of the confounders. See `nn/causal/context_offset.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from causal_mlr_jax.core.lookup import check_name, unknown_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
+  ATTENTION,
   Array,
   Batch,
   Confounders,
   Criterion,
   Features,
   Losses,
+  Maps,
   Output,
   Side,
 )
@@ -45,6 +51,12 @@ from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ("confounders",)
+MAPS = Maps(
+  ATTENTION,
+  "the weight of the position in the attention of the label in the last "
+  "decoder layer, whose feature both heads read",
+)
+PARTS = ("decoupled", "causal")
 scores = loss_and_scores.scores
 FUSIONS = ("mean_probability", "mean_logit", "max", "decoupled", "causal")
 ADJUSTMENTS = ("offset", "prior", "posterior")
@@ -237,6 +249,33 @@ def fuse(decoupled_BN: Array, causal_BN: Array, fusion: str) -> Array:
   if fusion == "causal":
     return causal_BN
   raise unknown_name("method.fusion", fusion, FUSIONS)
+
+
+def shares(
+  parts: Mapping[str, np.ndarray], fields: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """Returns how much of the fused probability each head gives, by name.
+
+  The shares [B, N] are not negative and sum to 1. With 'mean_logit' there are
+  none, because the probability is no sum of two parts.
+
+  Args:
+    parts: Probabilities [B, N] of each head.
+    fields: Fields of the head, with `fusion`.
+  """
+  decoupled_BN, causal_BN = (parts[name] for name in PARTS)
+  fusion = fields["fusion"]
+  if fusion == "mean_logit":
+    return {}
+  if fusion == "mean_probability":
+    whole_BN = decoupled_BN + causal_BN
+    part_BN = decoupled_BN / np.where(whole_BN > 0, whole_BN, 1)
+    share_BN = np.where(whole_BN > 0, part_BN, 0.5)
+  elif fusion == "max":
+    share_BN = (decoupled_BN >= causal_BN).astype(decoupled_BN.dtype)
+  else:
+    share_BN = np.full_like(decoupled_BN, fusion == "decoupled")
+  return {"decoupled": share_BN, "causal": 1 - share_BN}
 
 
 def loss(

@@ -22,13 +22,24 @@ import jax.numpy as jnp
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
-from causal_mlr_jax.core.types import Array, Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ACTIVATION,
+  Array,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.normalised_classifier import NormalisedClassifier
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("label_prototypes",)
+MAPS = Maps(
+  ACTIVATION,
+  "the logit of the linear part of the classifier at the position",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 FUSES = ("selector", "mlp", "concat", "none")
 

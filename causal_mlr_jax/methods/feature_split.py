@@ -17,12 +17,14 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import check_name
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
+  ACTIVATION,
   Array,
   Batch,
   Cooccurrence,
   Criterion,
   Features,
   Losses,
+  Maps,
   Output,
   Side,
 )
@@ -36,6 +38,10 @@ from causal_mlr_jax.nn.running_mean import RunningMean
 
 NEEDS: tuple[str, ...] = ()
 NEEDS_IN_TRAINING: tuple[str, ...] = ("biased_pairs", "cooccurrence", "labels")
+MAPS = Maps(
+  ACTIVATION,
+  "the logit of the classifier at the position, without its bias",
+)
 scores = loss_and_scores.scores
 first_stage = pooled_classifier.first_stage
 SPLITS = ("half", "random")

@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 
 from causal_mlr_jax.core.lookup import check_name
-from causal_mlr_jax.core.types import Array, Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ATTENTION,
+  Array,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.attention import MultiHeadAttention
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
@@ -30,6 +37,11 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
+MAPS = Maps(
+  ATTENTION,
+  "the weight of the position in the spatial attention of the label, the "
+  "mean over heads",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 HEAD_NORMS = ("own", "last")
 

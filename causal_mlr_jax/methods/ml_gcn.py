@@ -13,9 +13,11 @@ from jax import lax
 
 from causal_mlr_jax.core.side_inputs import need
 from causal_mlr_jax.core.types import (
+  ACTIVATION,
   Array,
   Cooccurrence,
   Features,
+  Maps,
   Output,
   Side,
 )
@@ -30,6 +32,10 @@ from causal_mlr_jax.nn.heads.published_variant import (
 from causal_mlr_jax.nn.pooling import global_pool
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
+MAPS = Maps(
+  ACTIVATION,
+  "the logit at the position of the classifier that the graph makes",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 

@@ -10,12 +10,23 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from causal_mlr_jax.core.types import Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ATTENTION,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.label_decoder import LabelDecoder
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear
 
 NEEDS: tuple[str, ...] = ()
+MAPS = Maps(
+  ATTENTION,
+  "the weight of the position in the attention of the label in the last "
+  "decoder layer",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 

@@ -15,7 +15,14 @@ from jax import lax
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.side_inputs import need
-from causal_mlr_jax.core.types import Array, Features, Output, Side
+from causal_mlr_jax.core.types import (
+  ATTENTION,
+  Array,
+  Features,
+  Maps,
+  Output,
+  Side,
+)
 from causal_mlr_jax.nn.heads import loss_and_scores
 from causal_mlr_jax.nn.heads.dense import UniformDense
 from causal_mlr_jax.nn.heads.label_linear import LabelLinear, symmetric_uniform
@@ -26,6 +33,11 @@ from causal_mlr_jax.nn.heads.published_variant import (
 )
 
 NEEDS: tuple[str, ...] = ("cooccurrence", "label_embeddings")
+MAPS = Maps(
+  ATTENTION,
+  "the weight of the position in the attention that the label's word "
+  "vector guides; positions of a window share its weight",
+)
 loss, scores = loss_and_scores.loss, loss_and_scores.scores
 
 

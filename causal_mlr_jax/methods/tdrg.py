@@ -21,11 +21,13 @@ import jax.numpy as jnp
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import (
+  ACTIVATION,
   Array,
   Batch,
   Criterion,
   Features,
   Losses,
+  Maps,
   Output,
   Side,
 )
@@ -48,6 +50,12 @@ from causal_mlr_jax.nn.resize import resize_aligned
 from causal_mlr_jax.nn.transformer import EncoderLayer
 
 NEEDS: tuple[str, ...] = ()
+MAPS = Maps(
+  ACTIVATION,
+  "the logit at the position of the classifier that gathers the label's "
+  "feature (semantic attention)",
+)
+PARTS = ("transformer", "graph", "semantic")
 scores = loss_and_scores.scores
 # Weight of each branch in the score.
 TRANSFORMER_SHARE, GRAPH_SHARE = 0.7, 0.3

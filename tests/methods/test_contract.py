@@ -9,7 +9,7 @@ import pytest
 
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.types import Features
+from causal_mlr_jax.core.types import ACTIVATION, ATTENTION, Features
 from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
@@ -140,6 +140,21 @@ def test_output_loss_and_scores(name):
   assert loss.shape == ()
   assert all(part.shape == () for part in parts.values())
   assert float(loss) == pytest.approx(sum(float(p) for p in parts.values()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_are_what_the_method_says(name):
+  method, aux = model_lib.find_method(name), computed(name)["output"].aux
+  maps = np.asarray(aux["attention"])
+  assert method.MAPS.meaning
+  if method.MAPS.kind == ATTENTION:
+    assert maps.min() >= 0
+    assert maps.sum(-1).max() <= 1 + 1e-5
+  else:
+    assert method.MAPS.kind == ACTIVATION
+    assert maps.min() < 0
+  for part in getattr(method, "PARTS", ()):
+    assert aux[f"logits_{part}"].shape == (BATCH, LABELS)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -58,11 +58,13 @@ CATEGORIES = {
   )
 }
 LABELS = tuple(CATEGORIES.values())
-DESCRIPTION = """
-COCO 2014 (Common Objects in Context): photographs of everyday scenes from
-Flickr with 80 kinds of objects outlined. The annotations are licensed CC-BY
+LICENCE = """\
+The annotations are licensed CC-BY
 4.0; the images are under the terms of use of Flickr, each with its own licence
-in the annotation files.
+in the annotation files."""
+DESCRIPTION = f"""
+COCO 2014 (Common Objects in Context): photographs of everyday scenes from
+Flickr with 80 kinds of objects outlined. {LICENCE}
 """
 CITATION = """
 @inproceedings{lin2014coco,

@@ -100,10 +100,12 @@ PAIRS = (
   ("skateboard", "person"),
   ("baseball glove", "person"),
 )
-DESCRIPTION = """
+LICENCE = """\
+The annotations are licensed
+CC-BY 4.0; the images are under the terms of use of Flickr."""
+DESCRIPTION = f"""
 COCO-Stuff: the images of COCO 2014 with labels of 80 kinds of things and 91 of
-stuff, from the pixel maps of COCO-Stuff 2017. The annotations are licensed
-CC-BY 4.0; the images are under the terms of use of Flickr.
+stuff, from the pixel maps of COCO-Stuff 2017. {LICENCE}
 """
 CITATION = """
 @inproceedings{caesar2018cocostuff,

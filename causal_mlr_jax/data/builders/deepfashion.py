@@ -71,11 +71,13 @@ PAIRS = (
   ("medium", "wash", 130, 240),
   ("studded", "denim", 215, 64),
 )
-DESCRIPTION = """
-DeepFashion, Category and Attribute Prediction Benchmark: clothes in photographs
-of shops and consumers, with attributes mined from their descriptions. For
+LICENCE = """\
+For
 non-commercial research, on the terms of the Chinese University of Hong Kong
-that are given with the files; the images belong to their owners.
+that are given with the files; the images belong to their owners."""
+DESCRIPTION = f"""
+DeepFashion, Category and Attribute Prediction Benchmark: clothes in photographs
+of shops and consumers, with attributes mined from their descriptions. {LICENCE}
 """
 CITATION = """
 @inproceedings{liu2016deepfashion,

@@ -45,6 +45,7 @@ LAYOUT = """\
   train.json, val.json, test.json   the same; also as .csv
   train/metadata.jsonl, validation/metadata.jsonl, test/metadata.jsonl
   and the images they name"""
+LICENCE = "A user's own images and labels; their licence is not known here."
 OPTIONS: dict[str, Any] = {
   # A file in the folder, or 'train=FILE,validation=FILE,test=FILE'; '' searches
   # for the files.

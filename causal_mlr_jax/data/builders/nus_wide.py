@@ -64,10 +64,12 @@ _CONCEPTS = """
   wedding whales window zebra
 """
 CONCEPTS = tuple(_CONCEPTS.split())
-DESCRIPTION = """
-NUS-WIDE: images of Flickr, labelled by hand with 81 concepts. For research, on
+LICENCE = """\
+For research, on
 the terms of the National University of Singapore; the images belong to those
-who uploaded them, and some are not online any more.
+who uploaded them, and some are not online any more."""
+DESCRIPTION = f"""
+NUS-WIDE: images of Flickr, labelled by hand with 81 concepts. {LICENCE}
 """
 CITATION = """
 @inproceedings{chua2009nuswide,
