@@ -44,5 +44,9 @@ MODES: Mapping[str, Mode] = MappingProxyType(
       "write the labels of --images to --output, by the model in --workdir",
       of_a_folder=True,
     ),
+    "report": Mode(
+      "write report/index.html, the page of the run in --workdir, once more",
+      of_a_folder=True,
+    ),
   }
 )

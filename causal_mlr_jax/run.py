@@ -27,6 +27,7 @@ from causal_mlr_jax.stages import (
   first_stage,
   model,
   required_files,
+  run_page,
   side_inputs,
   training,
   transfer,
@@ -263,6 +264,12 @@ def predict(workdir: str, request: Request) -> None:
   progress.say(f"predictions of {count:,} image(s): {output}")
 
 
+def write_page(workdir: str, request: Request) -> None:
+  """Writes the page of a run from its folder."""
+  del request  # the run's folder says everything
+  run_page.rewrite(workdir)
+
+
 class Action(NamedTuple):
   """What a mode needs, and what it does.
 
@@ -289,5 +296,5 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
 
 # Modes of a trained model alone.
 USES: Mapping[str, Callable[[str, Request], None]] = MappingProxyType(
-  {"predict": predict}
+  {"predict": predict, "report": write_page}
 )

@@ -1,4 +1,4 @@
-"""The report of a run: report.json, and the table that the run ends with."""
+"""The report of a run: report.json, its page, and the table at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 from causal_mlr_jax.core import atomic_files, parallel
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports import summary
-from causal_mlr_jax.stages import evaluation, transfer
+from causal_mlr_jax.stages import evaluation, run_page, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
@@ -25,7 +25,7 @@ def report(
   learner: Learner,
   target: Dataset | None,
 ) -> None:
-  """Scores the best checkpoint, writes report.json and shows it.
+  """Scores the best checkpoint, writes report.json and the page, and shows it.
 
   Args:
     experiment: Settings of the run.
@@ -34,18 +34,19 @@ def report(
     learner: The model and the shapes of its state.
     target: Another data set to test on, None for none.
   """
-  step, metrics = evaluation.evaluate(experiment, dataset, side_inputs, learner)
+  found = evaluation.evaluate(experiment, dataset, side_inputs, learner)
+  metrics = found.metrics
   if target is not None:
     metrics |= transfer.evaluate(
       experiment, dataset, side_inputs, learner, target
     )
   config, workdir = experiment.config, experiment.workdir
-  found = {
+  result = {
     "metrics": metrics,
     "seconds": experiment.seconds,
     "config": as_json(config),
     "seed": config.seed,
-    "step": step,
+    "step": found.step,
     "steps": learner.plan.total,
     "data": dataset.fingerprint,
     "started_from": workdir.read_started_from(),
@@ -55,7 +56,8 @@ def report(
   path = workdir.report / "report.json"
   with parallel.wait_for_all():
     if jax.process_index() == 0:
-      atomic_files.write_json(path, found)
+      atomic_files.write_json(path, result)
+  run_page.write(experiment, dataset, side_inputs, learner, found.first)
   if jax.process_index() == 0:
     summary.show(path)
 
