@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.training import optimizer
@@ -111,6 +112,7 @@ def draw(title: str, lines: Lines) -> str:
       label = name.replace("_", " ")
       ax.plot(x[thin], y[thin], colour, marker=mark, markersize=3, label=label)
     ax.set_xlabel("step")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.grid(alpha=0.25)
     for side in ("top", "right"):
       ax.spines[side].set_visible(False)

@@ -20,8 +20,8 @@ from causal_mlr_jax.reports.page import curves
 TITLES = {
   "training_labels": "Frequencies of the training labels",
   "scores": "The model's scores",
-  "causal_head": "The causal head, intervened on",
-  "known_labels": "Known labels, intervened on",
+  "causal_head": "Interventions on the causal head",
+  "known_labels": "Interventions on known labels",
   "truth": "The truth",
 }
 # The best of these is what the model found.
@@ -70,7 +70,7 @@ def section(
   if effects is None:
     return None
   labels = [str(name) for name in matrices["labels"]]
-  found = next(name for name in FOUND if name in matrices)
+  found: str = next(name for name in FOUND if name in matrices)
   rows = _rows(matrices, found)
   nodes, arrows = _picture(labels, rows)
   return {
@@ -131,7 +131,7 @@ def _at(matrix_NN: np.ndarray, i: int, j: int) -> float | None:
 def _kind(matrices: Mapping[str, np.ndarray], i: int, j: int) -> str:
   if TRUTH not in matrices:
     return "unknown"
-  return "true" if abs(float(matrices[TRUTH][i, j])) > SAME else "false"
+  return "true" if float(matrices[TRUTH][i, j]) > SAME else "false"
 
 
 def _picture(
