@@ -134,7 +134,7 @@ def varied(found: Scored, count: int, most: int) -> list[int]:
   while len(chosen) < count:
     new_B = np.minimum((right_BN & unseen_N).sum(1), most).astype(float)
     new_B[chosen] = 0
-    # The mean score decides between equal counts: it is below 1.
+    # The highest score decides between equal counts: it is at most 1.
     new_B[new_B > 0] += score_BN[new_B > 0].max(1) * 0.999
     best = int(np.argmax(new_B))
     if not new_B[best]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -90,7 +91,7 @@ def _learning_rate(report: Mapping[str, Any]) -> Lines:
   except (AttributeError, KeyError, UserError):
     return {}  # of another version
   x = np.unique(np.linspace(0, steps - 1, POINTS // 2).round())
-  y = np.asarray([float(schedule(step)) for step in x])
+  y = np.asarray([np.asarray(schedule(step)) for step in x], float)
   return {"learning_rate": (x + 1, y)}
 
 
@@ -149,6 +150,8 @@ def svg_of(figure: Figure) -> str:
   figure.savefig(data, format="svg", transparent=True, metadata=empty)
   text = data.getvalue().decode()
   text = text[text.index("<svg") :].replace(INK, PAGE_COLOUR)
+  # Names of groups are the same in every figure, and nothing refers to them.
+  text = re.sub(r'<g id="[^"]*"', "<g", text)
   return text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 

@@ -139,9 +139,8 @@ def _picture(
 ) -> tuple[list[Node], list[Arrow]]:
   """Returns labels on a circle and arrows for the strongest effects found."""
   drawn = [row for row in rows if (row["values"][0] or 0) > 0][:DRAWN]
-  used = list(
-    dict.fromkeys(n for r in drawn for n in (r["cause"], r["effect"]))
-  )
+  ends = (n for row in drawn for n in (row["cause"], row["effect"]))
+  used: list[int] = list(dict.fromkeys(ends))
   places, nodes = {}, []
   for place, n in enumerate(used):
     angle = 2 * math.pi * place / len(used) - math.pi / 2
@@ -156,9 +155,9 @@ def _picture(
   most = max((row["values"][0] for row in drawn), default=1.0)
   arrows = []
   for row in drawn:
-    ends = _ends(places[row["cause"]], places[row["effect"]])
+    line = _ends(places[row["cause"]], places[row["effect"]])
     width = round(1 + 3 * row["values"][0] / most, 2)
-    arrows.append(Arrow(ends, width, row["kind"]))
+    arrows.append(Arrow(line, width, row["kind"]))
   return nodes, arrows
 
 
