@@ -93,10 +93,9 @@ def enrichment(share_MK: np.ndarray, labels_MN: np.ndarray) -> np.ndarray:
   share_MK = share_MK.astype(np.float64)
   total_K1 = np.maximum(share_MK.sum(0), 1e-12)[:, None]
   mean_N = has_MN.mean(0)
-  ratio_KN = np.asarray(share_MK.T @ has_MN) / total_K1
-  ratio_KN = ratio_KN / np.maximum(mean_N, 1e-12)[None]
-  ratio_KN[:, has_MN.sum(0) < FEWEST] = 0
-  return ratio_KN
+  given_KN: np.ndarray = np.matmul(share_MK.T, has_MN) / total_K1
+  given_KN[:, has_MN.sum(0) < FEWEST] = 0
+  return np.divide(given_KN, np.maximum(mean_N, 1e-12)[None])
 
 
 def _pixels(experiment: Experiment, dataset: Dataset, index: int) -> np.ndarray:

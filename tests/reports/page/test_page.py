@@ -68,7 +68,7 @@ def test_nothing_is_asked_of_a_network(page):
 def test_every_id_is_its_own(page):
   ids = Elements(page).ids
   assert len(set(ids)) == len(ids)
-  assert "NaN" not in page
+  assert "NaN" not in Elements(page).text.partition("use strict")[0]
 
 
 def test_a_large_run_stays_small(tmp_path):
@@ -107,6 +107,7 @@ def test_a_run_has_its_page_and_the_mode_writes_it_again(causal_run, tmp_path):
   found = Elements(page.read_text())
   data = json.loads((page.parent / "page_data.json").read_text())
   assert found.tags.count("img") > 20
+  assert "Waiting for images" in found.text
   assert len(data["confounders"]["cards"]) == 6
   assert data["attention"]
   assert all(len(each["labels"]) >= 1 for each in data["attention"])
