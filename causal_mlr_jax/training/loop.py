@@ -88,8 +88,7 @@ def fit(
     mesh: The device mesh, from `parallel.make_mesh`.
     plan: A plan from `make_plan`.
     services: Validation, logs, checkpoints and the request to stop.
-    sums: Sums of the metrics since the last line of the log, from the
-      checkpoint.
+    sums: Sums of the metrics since the last line, from the checkpoint.
 
   Returns:
     The state after the last step.

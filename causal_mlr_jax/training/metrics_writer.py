@@ -12,7 +12,6 @@ import tensorboardX
 
 from causal_mlr_jax.core import atomic_files, parallel
 
-
 # The log of what depends on the machine.
 SPEED = "speed.jsonl"
 

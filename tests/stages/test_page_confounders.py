@@ -1,6 +1,6 @@
 import numpy as np
 
-from causal_mlr_jax.stages import page_confounders
+from causal_mlr_jax.stages.report import page_confounders
 
 
 def test_labels_are_enriched_where_a_confounder_covers_more():

@@ -10,8 +10,9 @@ import jax
 from causal_mlr_jax.core import atomic_files, parallel
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports import summary
-from causal_mlr_jax.stages import evaluation, run_page, transfer
+from causal_mlr_jax.stages import evaluation, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
+from causal_mlr_jax.stages.report import run_page
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
 

@@ -12,7 +12,7 @@ from causal_mlr_jax.data import pipeline
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports.page import thumbnails
 from causal_mlr_jax.stages.experiment import Experiment
-from causal_mlr_jax.stages.page_images import name_of
+from causal_mlr_jax.stages.report.page_images import name_of
 from causal_mlr_jax.weights import backbone_weights
 
 # Bounds of the page's size and of the time: images of each confounder that are
@@ -95,7 +95,7 @@ def enrichment(share_MK: np.ndarray, labels_MN: np.ndarray) -> np.ndarray:
   mean_N = has_MN.mean(0)
   given_KN: np.ndarray = np.matmul(share_MK.T, has_MN) / total_K1
   given_KN[:, has_MN.sum(0) < FEWEST] = 0
-  return np.divide(given_KN, np.maximum(mean_N, 1e-12)[None])
+  return np.asarray(given_KN / np.maximum(mean_N, 1e-12)[None])
 
 
 def _pixels(experiment: Experiment, dataset: Dataset, index: int) -> np.ndarray:

@@ -16,11 +16,11 @@ from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.evaluation.metrics import THRESHOLD
 from causal_mlr_jax.reports.page import run_files, write_page
 from causal_mlr_jax.reports.page.choose_images import Scored
-from causal_mlr_jax.stages import page_confounders, page_images
 from causal_mlr_jax.stages.evaluation import Predictions
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
 from causal_mlr_jax.stages.model import best_variables
-from causal_mlr_jax.stages.page_images import Shown
+from causal_mlr_jax.stages.report import page_confounders, page_images
+from causal_mlr_jax.stages.report.page_images import Shown
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import Workdir
 
