@@ -37,7 +37,8 @@ from causal_mlr_jax.stages import (
   transfer,
 )
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
-from causal_mlr_jax.stages.run_report import report
+from causal_mlr_jax.stages.report import run_page
+from causal_mlr_jax.stages.report.run_report import report
 from causal_mlr_jax.studies import audit, effects
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.weights import init_from

@@ -128,7 +128,7 @@ def build(
     provenance: What is known of the sources, including `fingerprint`.
   """
   chosen = images.chosen()
-  network = _network(config, backbone_variables)
+  network = network_of(config, backbone_variables)
   positions = _positions(config, network, chosen, images.preprocess, mesh)
   fitted = kinds.fit(
     config.kind,
@@ -152,9 +152,15 @@ def build(
       atomic_files.write_json(directory / PROVENANCE, dict(provenance) | notes)
 
 
-def _network(
+def network_of(
   config: ml_collections.ConfigDict, backbone_variables: Tree
 ) -> Network:
+  """Returns the frozen network whose features are clustered.
+
+  Args:
+    config: The section `confounders`.
+    backbone_variables: Variables of the network.
+  """
   module = backbones.find(config.backbone.name)
   return Network(
     backbones.make(config.backbone, None, jnp.float32),
@@ -173,7 +179,7 @@ def _drawn(config: ml_collections.ConfigDict, size: int) -> tuple[int, int]:
     config: The section `confounders`.
     size: Number of images that share `max_positions`.
   """
-  of = map_size(_network(config, {}))
+  of = map_size(network_of(config, {}))
   return min(of, max(1, config.max_positions // size)), of
 
 

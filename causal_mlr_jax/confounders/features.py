@@ -20,7 +20,7 @@ from causal_mlr_jax.confounders.feature_rows import default_chunk_rows
 from causal_mlr_jax.confounders.kmeans_passes import nearest_centre
 from causal_mlr_jax.core import parallel, progress
 from causal_mlr_jax.core.errors import UserError
-from causal_mlr_jax.core.types import Array, Batch, Features, Tree
+from causal_mlr_jax.core.types import AnyArray, Array, Batch, Features, Tree
 from causal_mlr_jax.nn.normalise import normalise
 
 # Function on one device from (map [B, P, C], batch, *arrays) to [B, ...].
@@ -204,17 +204,30 @@ def _empty(size: int, found: np.ndarray, labels: np.ndarray) -> Positions:
   )
 
 
+def feature_map(
+  network: Network, variables: Tree, image_BHWC: AnyArray
+) -> Array:
+  """Returns the network's map of images, float32 [B, H, W, C].
+
+  Args:
+    network: The network; its own variables are not read.
+    variables: The backbone's variables.
+    image_BHWC: Preprocessed images, uint8 RGB.
+  """
+  size = network.image_size
+  image = normalise(jnp.asarray(image_BHWC), network.mean, network.std)
+  image = jax.image.resize(image, (len(image), size, size, 3), "bilinear")
+  found = network.backbone.apply(variables, image, train=False)
+  return cast(Features, found).maps[network.layer].astype(jnp.float32)
+
+
 def _mapped(
   network: Network, reduce: Reduce, arrays: int, mesh: Mesh
 ) -> Callable[..., Array]:
   """Returns a compiled function (variables, batch, *arrays) -> [B, ...]."""
-  size = network.image_size
 
   def per_device(variables: Tree, batch: Batch, *arrays: Array) -> Array:
-    image = normalise(batch["image"], network.mean, network.std)
-    image = jax.image.resize(image, (len(image), size, size, 3), "bilinear")
-    found = network.backbone.apply(variables, image, train=False)
-    map_BHWC = cast(Features, found).maps[network.layer].astype(jnp.float32)
+    map_BHWC = feature_map(network, variables, batch["image"])
     batch_size, _, _, channels = map_BHWC.shape
     map_BPC = map_BHWC.reshape(batch_size, -1, channels)
     return reduce(map_BPC, batch, *arrays)

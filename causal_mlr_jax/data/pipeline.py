@@ -137,6 +137,25 @@ def examples(
   return {key: np.stack([each[key] for each in found]) for key in found[0]}
 
 
+def example(
+  dataset: Dataset,
+  split: str,
+  preprocess: str,
+  index: int,
+  example_inputs: Mapping[str, ExampleInput] | None = None,
+) -> Example:
+  """Returns one example of a split.
+
+  Args:
+    dataset: Prepared data set.
+    split: Name of the split.
+    preprocess: See `evaluation_batches`.
+    index: Index of the example in the split.
+    example_inputs: See `evaluation_batches`.
+  """
+  return _evaluation_example(dataset, split, preprocess, example_inputs)(index)
+
+
 def _evaluation_example(
   dataset: Dataset,
   split: str,

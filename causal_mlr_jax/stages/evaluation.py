@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,35 +21,58 @@ from causal_mlr_jax.training.learner import Learner
 RESAMPLES = 100
 
 
+class Predictions(NamedTuple):
+  """Predictions of a split.
+
+  Attributes:
+    split: Name of the split.
+    scores_BN: Probabilities.
+    labels_BN: Labels.
+    valid_BN: See `unknown_labels`.
+  """
+
+  split: str
+  scores_BN: np.ndarray
+  labels_BN: np.ndarray
+  valid_BN: np.ndarray | None
+
+
+class Evaluation(NamedTuple):
+  """The results of a checkpoint.
+
+  Attributes:
+    step: Step of the checkpoint.
+    metrics: Metrics by split.
+    first: Predictions of the first test split; None where there is none.
+  """
+
+  step: int
+  metrics: dict[str, Any]
+  first: Predictions | None
+
+
 def evaluate(
   experiment: Experiment,
   dataset: Dataset,
   side_inputs: SideInputs,
   learner: Learner,
-) -> tuple[int, dict[str, Any]]:
-  """Scores the best checkpoint on the test splits.
-
-  Returns:
-    The step of the checkpoint, and the metrics by split.
-  """
+) -> Evaluation:
+  """Scores the best checkpoint on the test splits."""
+  metrics, first = {}, None
   with timed(experiment, "evaluation"):
     step, variables = best_variables(experiment, learner)
     predict_step = predict.make_predict_step(
       learner.model, experiment.method, experiment.mesh
     )
-    metrics = {
-      split: score(
-        experiment,
-        dataset,
-        split,
-        predict_step,
-        variables,
-        side_inputs,
-        RESAMPLES,
+    for split in experiment.config.data.test_splits:
+      scores, labels = predictions(
+        experiment, dataset, split, predict_step, variables, side_inputs
       )
-      for split in experiment.config.data.test_splits
-    }
-  return step, metrics
+      valid = unknown_labels(labels, side_inputs)
+      found = Predictions(split, scores, labels, valid)
+      metrics[split] = _metrics(dataset, found, RESAMPLES)
+      first = first or found
+  return Evaluation(step, metrics, first)
 
 
 def score(
@@ -59,19 +82,25 @@ def score(
   predict_step: Callable[..., Any],
   variables: Tree,
   side_inputs: SideInputs,
-  resamples: int = 0,
 ) -> dict[str, Any]:
   """Returns all metrics of a split, see `evaluation.metrics.compute`."""
   scores, labels = predictions(
     experiment, dataset, split, predict_step, variables, side_inputs
   )
+  valid = unknown_labels(labels, side_inputs)
+  return _metrics(dataset, Predictions(split, scores, labels, valid), 0)
+
+
+def _metrics(
+  dataset: Dataset, found: Predictions, resamples: int
+) -> dict[str, Any]:
   return metrics_lib.compute(
-    scores,
-    labels,
+    found.scores_BN,
+    found.labels_BN,
     dataset.labels,
     dataset.biased_pairs,
     resamples,
-    unknown_labels(labels, side_inputs),
+    found.valid_BN,
   )
 
 

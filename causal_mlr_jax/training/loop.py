@@ -17,6 +17,7 @@ from causal_mlr_jax.core.preemption import StopRequest
 from causal_mlr_jax.core.types import Side
 from causal_mlr_jax.training.checkpoint import METRIC, Checkpoints, Sums
 from causal_mlr_jax.training.metrics_writer import Writer
+from causal_mlr_jax.training.speed import Speed
 from causal_mlr_jax.training.step import TrainState, merge_metrics
 
 Step = Callable[..., tuple[TrainState, dict[str, Any]]]
@@ -87,8 +88,7 @@ def fit(
     mesh: The device mesh, from `parallel.make_mesh`.
     plan: A plan from `make_plan`.
     services: Validation, logs, checkpoints and the request to stop.
-    sums: Sums of the metrics since the last line of the log, from the
-      checkpoint.
+    sums: Sums of the metrics since the last line, from the checkpoint.
 
   Returns:
     The state after the last step.
@@ -97,11 +97,11 @@ def fit(
     NonFiniteError: The loss or a gradient was NaN or infinite.
     Preempted: A stop was requested; the state is saved.
   """
-  start, size = int(state.step), plan.batch_size
+  start, size, speed = int(state.step), plan.batch_size, Speed()
   metrics = {k: Average(*v) for k, v in sums.items()} if sums else None
   with progress.bar("training", plan.total * size, done=start * size) as bar:
     for step in range(start + 1, plan.total + 1):
-      batch = parallel.shard(next(iterator), mesh)
+      batch = parallel.shard(speed.next(iterator), mesh)
       state, new = step_fn(state, batch, side)
       metrics = new if metrics is None else merge_metrics(metrics, new)
       bar.advance(size, step=step)
@@ -110,6 +110,7 @@ def fit(
       if due or step % plan.log_every == 0:
         values, metrics = _read(metrics, step), None
         services.writer.write(step, values)
+        services.writer.write_speed(step, speed.read(size))
         bar.advance(0, loss=values["loss"])
       if due:
         _validate_and_save(step, state, iterator, services)

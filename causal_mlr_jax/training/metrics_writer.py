@@ -12,6 +12,9 @@ import tensorboardX
 
 from causal_mlr_jax.core import atomic_files, parallel
 
+# The log of what depends on the machine.
+SPEED = "speed.jsonl"
+
 
 class Writer:
   """Appends scalars to `metrics.jsonl` and to TensorBoard events.
@@ -35,8 +38,9 @@ class Writer:
 
   def _open(self, directory: pathlib.Path, start_step: int) -> None:
     self._path = directory / "metrics.jsonl"
-    if self._path.exists():
-      self._drop_after(start_step)
+    for path in (self._path, directory / SPEED):
+      if path.exists():
+        _drop_after(path, start_step)
     self._file = self._path.open("a")
     self._events = tensorboardX.SummaryWriter(
       str(directory / "tensorboard"), purge_step=start_step + 1
@@ -51,6 +55,15 @@ class Writer:
     for name, value in values.items():
       self._events.add_scalar(name, value, step)
 
+  def write_speed(self, step: int, values: Mapping[str, float]) -> None:
+    """Adds a line to speed.jsonl, which is another one in every run.
+
+    It is a file of its own so that equal runs have equal metrics.jsonl.
+    """
+    if self._file is not None and values:
+      with (self._path.parent / SPEED).open("a") as file:
+        file.write(json.dumps({"step": step, **values}) + "\n")
+
   def close(self) -> None:
     """Flushes and closes both logs."""
     if self._file is None or self._events is None:
@@ -58,15 +71,17 @@ class Writer:
     self._file.close()
     self._events.close()
 
-  def _drop_after(self, step: int) -> None:
-    kept = []
-    for line in self._path.read_text().splitlines():
-      # If the run was killed while it wrote a line, that line is not JSON.
-      try:
-        row = json.loads(line)
-      except json.JSONDecodeError:
-        continue
-      if row["step"] <= step:
-        kept.append(line + "\n")
-    with atomic_files.replacing(self._path) as file:
-      file.write("".join(kept).encode())
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+  """Removes the lines of later steps from a log."""
+  kept = []
+  for line in path.read_text().splitlines():
+    # If the run was killed while it wrote a line, that line is not JSON.
+    try:
+      row = json.loads(line)
+    except json.JSONDecodeError:
+      continue
+    if row["step"] <= step:
+      kept.append(line + "\n")
+  with atomic_files.replacing(path) as file:
+    file.write("".join(kept).encode())

@@ -12,6 +12,7 @@ from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports import summary
 from causal_mlr_jax.stages import card, evaluation, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
+from causal_mlr_jax.stages.report import run_page
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
 
@@ -34,18 +35,19 @@ def report(
     learner: The model and the shapes of its state.
     target: Another data set to test on, None for none.
   """
-  step, metrics = evaluation.evaluate(experiment, dataset, side_inputs, learner)
+  found = evaluation.evaluate(experiment, dataset, side_inputs, learner)
+  metrics = found.metrics
   if target is not None:
     metrics |= transfer.evaluate(
       experiment, dataset, side_inputs, learner, target
     )
   config, workdir = experiment.config, experiment.workdir
-  found = {
+  result = {
     "metrics": metrics,
     "seconds": experiment.seconds,
     "config": as_json(config),
     "seed": config.seed,
-    "step": step,
+    "step": found.step,
     "steps": learner.plan.total,
     "data": dataset.fingerprint,
     "started_from": workdir.read_started_from(),
