@@ -72,15 +72,18 @@ def main(_: list[str]) -> None:
   logging.set_verbosity(logging.INFO if FLAGS.verbosity > 0 else -1)
   if _DISTRIBUTED.value:
     parallel.initialize()
-  from causal_mlr_jax import run
-
   workdir, mode = _WORKDIR.value or default_workdir(), _MODE.value
   if MODES[mode].of_a_folder:
-    request = run.Request(
+    from causal_mlr_jax.inference.request import Request
+    from causal_mlr_jax.uses import use
+
+    request = Request(
       _IMAGES.value, _OUTPUT.value, _TOP_K.value, _CALIBRATED.value
     )
-    run.use(workdir, mode, request)
+    use.use(workdir, mode, request)
   else:
+    from causal_mlr_jax import run
+
     run.run(_CONFIG.value, workdir, mode)
 
 

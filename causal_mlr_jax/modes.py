@@ -48,6 +48,10 @@ MODES: Mapping[str, Mode] = MappingProxyType(
       "write where each label was seen in --images to the folder --output",
       of_a_folder=True,
     ),
+    "report": Mode(
+      "write report/index.html, the page of the run in --workdir, once more",
+      of_a_folder=True,
+    ),
     "info": Mode("print the model card of --workdir", of_a_folder=True),
   }
 )

@@ -16,15 +16,8 @@ from causal_mlr_jax.core import lookup, parallel, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Method
 from causal_mlr_jax.data.dataset import Dataset
-from causal_mlr_jax.inference import (
-  explanation_files,
-  prediction_files,
-  trained_model,
-)
-from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.modes import MODES
 from causal_mlr_jax.stages import (
-  card,
   config_check,
   confounders,
   data,
@@ -37,7 +30,6 @@ from causal_mlr_jax.stages import (
   transfer,
 )
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
-from causal_mlr_jax.stages.report import run_page
 from causal_mlr_jax.stages.report.run_report import report
 from causal_mlr_jax.studies import audit, effects
 from causal_mlr_jax.training.learner import Learner
@@ -217,57 +209,6 @@ def _check_effects(
   _check_trained(config, method, folder)
 
 
-def use(workdir: str, mode: str, request: Request) -> None:
-  """Runs a mode that needs nothing but the folder of a trained run.
-
-  Args:
-    workdir: The run's folder.
-    mode: One of `USES`.
-    request: What is asked.
-
-  Raises:
-    UserError: The folder is none of a run, or the request cannot be met.
-  """
-  USES[mode](workdir, request)
-
-
-def predict(workdir: str, request: Request) -> None:
-  """Writes the labels of images to a file."""
-  default = str(Workdir(workdir).path / "predictions.jsonl")
-  output = prediction_files.check_output(request.output or default)
-  images = request.paths("predict")
-  count = prediction_files.write_predictions(
-    trained_model.load(workdir),
-    images,
-    output,
-    top_k=request.top_k,
-    calibrated=request.calibrated,
-  )
-  progress.say(f"predictions of {count:,} image(s): {output}")
-
-
-def explain(workdir: str, request: Request) -> None:
-  """Writes where each label was seen in images, as pictures and as JSON."""
-  default = str(Workdir(workdir).path / "explanations")
-  output = explanation_files.check_output(request.output or default)
-  if request.calibrated:
-    raise UserError(
-      "--calibrated is for --mode=predict: the parts that --mode=explain shows "
-      "have no temperature of their own. Leave it out."
-    )
-  images = request.paths("explain")
-  count = explanation_files.write_explanations(
-    trained_model.load(workdir), images, output, top_k=request.top_k
-  )
-  progress.say(f"explanations of {count:,} image(s): {output}")
-
-
-def info(workdir: str, request: Request) -> None:
-  """Prints the model card of a run."""
-  del request  # the folder says all
-  print(card.of_run(Workdir(workdir)), end="")
-
-
 class Action(NamedTuple):
   """What a mode needs, and what it does.
 
@@ -290,9 +231,4 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
     "evaluate": Action(_check_trained, evaluate),
     "effects": Action(_check_effects, measure_effects),
   }
-)
-
-# Modes of a trained model alone.
-USES: Mapping[str, Callable[[str, Request], None]] = MappingProxyType(
-  {"predict": predict, "explain": explain, "info": info}
 )

@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 import causal_mlr_jax
-from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import ACTIVATION, ATTENTION, Maps
 from causal_mlr_jax.inference import explanation, explanation_picture
 from causal_mlr_jax.inference.explanation_files import file_stems
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.methods import causal
+from causal_mlr_jax.uses import use
 
 NAMES = ("a.png", "<script>é猫😀.png", '$x^2$, "q".png', "new\nline.png")
 
@@ -47,9 +48,7 @@ def photos(dataset, tmp_path_factory):
 
 
 def explain(workdir, images, output, **more):
-  run.use(
-    str(workdir), "explain", run.Request(str(images), str(output), **more)
-  )
+  use.use(str(workdir), "explain", Request(str(images), str(output), **more))
 
 
 def test_an_explanation_says_what_the_prediction_says(model, photos):

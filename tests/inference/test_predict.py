@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import causal_mlr_jax
-from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.inference.find_images import find_images
+from causal_mlr_jax.inference.request import Request
+from causal_mlr_jax.uses import use
 
 # File names that must come out as they went in.
 NAMES = ("a.png", 'b, "c".png', "<script>é😀.png", "new\nline.png", "=1.png")
@@ -32,8 +33,8 @@ def model(causal_run):
 
 
 def predict(workdir, images, output, **more):
-  request = run.Request(str(images), str(output), **more)
-  run.use(str(workdir), "predict", request)
+  request = Request(str(images), str(output), **more)
+  use.use(str(workdir), "predict", request)
 
 
 def test_a_folder_of_images_to_json_lines(

@@ -6,12 +6,13 @@ import shutil
 import pytest
 from markdown_it import MarkdownIt
 
-from causal_mlr_jax import run
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import BUILDERS
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.reports import licences, markdown, model_card
 from causal_mlr_jax.stages import card as card_lib
+from causal_mlr_jax.uses import use
 from causal_mlr_jax.workdir import Workdir
 
 STRANGE = (
@@ -53,7 +54,7 @@ def test_a_line_break_and_what_nobody_sees_are_escaped():
 
 def test_a_run_has_a_card_beside_its_checkpoints(causal_run, capsys):
   card = (causal_run / "model_card.md").read_text()
-  run.use(str(causal_run), "info", run.Request())
+  use.use(str(causal_run), "info", Request())
   assert capsys.readouterr().out == card
   report = json.loads((causal_run / "report" / "report.json").read_text())
   tuned = json.loads((causal_run / "thresholds.json").read_text())
@@ -80,7 +81,7 @@ def test_a_run_without_a_card_gets_one_of_what_is_there(
 ):
   for name in ("config.json", "data.json"):
     shutil.copy(causal_run / name, tmp_path / name)
-  run.use(str(tmp_path), "info", run.Request())
+  use.use(str(tmp_path), "info", Request())
   card = capsys.readouterr().out
   assert "not evaluated yet" in card
   assert "traffic_light" in card
@@ -100,7 +101,7 @@ def test_strange_labels_are_text_in_the_card(causal_run, tmp_path):
 
 def test_a_folder_that_is_none_of_a_run_is_named(tmp_path):
   with pytest.raises(UserError, match="not the folder of a run"):
-    run.use(str(tmp_path), "info", run.Request())
+    use.use(str(tmp_path), "info", Request())
 
 
 @pytest.mark.parametrize("name", lookup.names(BUILDERS))

@@ -1,4 +1,4 @@
-"""The report of a run: report.json, the model card, and the last table."""
+"""The report of a run: report.json, model card, page, and the last table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import jax
 from causal_mlr_jax.core import atomic_files, parallel
 from causal_mlr_jax.data.dataset import Dataset
 from causal_mlr_jax.reports import summary
-from causal_mlr_jax.stages import card, evaluation, transfer
+from causal_mlr_jax.stages import evaluation, transfer
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
-from causal_mlr_jax.stages.report import run_page
+from causal_mlr_jax.stages.report import card, run_page
 from causal_mlr_jax.training.learner import Learner
 from causal_mlr_jax.workdir import as_json
 
@@ -26,7 +26,7 @@ def report(
   learner: Learner,
   target: Dataset | None,
 ) -> None:
-  """Scores the best checkpoint, writes report.json and the card, and shows it.
+  """Scores the best checkpoint, writes the report, and shows it.
 
   Args:
     experiment: Settings of the run.
@@ -57,8 +57,9 @@ def report(
   path = workdir.report / "report.json"
   with parallel.wait_for_all():
     if jax.process_index() == 0:
-      atomic_files.write_json(path, found)
+      atomic_files.write_json(path, result)
       card.write(workdir)
+  run_page.write(experiment, dataset, side_inputs, learner, found.first)
   if jax.process_index() == 0:
     summary.show(path)
 

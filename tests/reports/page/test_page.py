@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.reports.page import write_page
+from causal_mlr_jax.uses import use
 from tests.reports.page import made_up
 
 
@@ -116,6 +117,6 @@ def test_a_run_has_its_page_and_the_mode_writes_it_again(causal_run, tmp_path):
   for name in ("report/report.json", "report/page_data.json", "metrics.jsonl"):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes((causal_run / name).read_bytes())
-  run.use(str(tmp_path), "report", run.Request())
+  use.use(str(tmp_path), "report", Request())
   again = Elements((tmp_path / "report" / "index.html").read_text())
   assert again.tags.count("img") == found.tags.count("img")
