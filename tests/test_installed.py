@@ -2,22 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests import documentation
 from tests.paths import ROOT
 
-TRAINING = """
---config=configs/context_emoji.py --workdir=run --config.data.variant=small
---config.train.epochs=1 --config.confounders.num=4
---config.confounders.image_size=32 --config.confounders.backbone.name=resnet
---config.confounders.backbone.depth=18
---config.confounders.backbone.stage_sizes=(1,1)
---config.confounders.backbone.width=4
---config.confounders.backbone.pretrained=scratch
-""".split()
+TRAINING = (
+  "--config=configs/context_emoji.py",
+  "--workdir=run",
+  *documentation.SMALLER["context_emoji"],
+)
+# What a wheel is built from.
+SOURCES = (
+  *("causal_mlr_jax", "configs", "pyproject.toml", "setup.py"),
+  *("requirements.txt", "README.md", "LICENSE"),
+)
 
 
 def call(*arguments, cwd, **environment):
@@ -35,16 +38,16 @@ def call(*arguments, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-  """The folder of an installation, from files that git knows or would add."""
+  """The folder of an installation from a wheel."""
   source, wheels, target = map(
     tmp_path_factory.mktemp, ("source", "wheels", "installed")
   )
-  listed = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-  for name in call("git", *listed, cwd=ROOT).split("\0"):
-    if name.startswith(("tests/", "results/")) or not (ROOT / name).is_file():
-      continue
-    (source / name).parent.mkdir(parents=True, exist_ok=True)
-    (source / name).write_bytes((ROOT / name).read_bytes())
+  for name in SOURCES:
+    if (ROOT / name).is_dir():
+      ignored = shutil.ignore_patterns("__pycache__")
+      shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    else:
+      shutil.copy(ROOT / name, source)
   pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
   offline = ("--no-deps", "--no-index")
   build = ("wheel", "--no-build-isolation", "--wheel-dir", wheels)

@@ -1,4 +1,4 @@
-"""Configurations are found in a checkout, and where the program is installed."""
+"""Configurations are found in a checkout, and by an installed program."""
 
 import importlib
 import shutil
