@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import flags, logging
 from ml_collections import config_flags
 
-from causal_mlr_jax.core import errors, parallel
+from causal_mlr_jax.core import config_files, errors, parallel
 from causal_mlr_jax.modes import MODES
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -97,14 +98,14 @@ def default_workdir() -> str:
   return f"workdir/{name}-{config.method.name}-{config.seed}"
 
 
-def parse_flags(argv: list[str]) -> list[str]:
+def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the command line.
 
   Raises:
     UserError: A flag, key, value or configuration file is wrong.
   """
   try:
-    rest = FLAGS(argv)
+    rest = FLAGS(config_files.with_own_files(argv))
     if _CONFIG.value is not None:
       _CONFIG.value.keys()  # a missing file raises here, not when parsed
   except errors.FLAG_ERRORS as error:
@@ -149,8 +150,13 @@ def _explain(error: BaseException) -> str:
   return f"{last} (--help shows the flags)"
 
 
-def cli(argv: list[str]) -> int:
-  """Runs the program and returns its exit code."""
+def cli(argv: Sequence[str] | None = None) -> int:
+  """Runs the program and returns its exit code.
+
+  Args:
+    argv: The program's name and its arguments; None for those of the process.
+  """
+  argv = sys.argv if argv is None else argv
   if {"--help", "-h", "--helpfull"} & set(argv):
     print(f"{__doc__}\n{FLAGS.module_help(sys.modules[__name__])}")
     return errors.EXIT_OK

@@ -12,7 +12,7 @@ METHODS = {
     "window": 10,  # number of batches that the context channels' mean is over
     "min_weight": 3.0,  # of a label without its context; DeepFashion: 5
     "weighted": True,
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
   },
   "q2l": {
     "embed_dim": 2048,
@@ -32,13 +32,13 @@ METHODS = {
     "input_projection": False,
     "use_state": True,  # tokens say which labels are known
     "known_labels": 0.0,  # fraction of each image's labels known at test
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
   },
   "ml_gcn": {
     "hidden": 1024,
     "threshold": 0.4,  # conditional probability from which there is an edge
     "reweight": 0.25,  # total weight of a label's neighbours
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
     "window": 14,  # side of the window that 'published' pools, in positions
   },
   "add_gcn": {"embed_dim": 1024},
@@ -49,14 +49,14 @@ METHODS = {
     "num_layers": 3,
     "dropout": 0.0,
     "middle_stage": "stage3",  # the second to last feature map
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
   },
   "ssgrl": {
     "joint_dim": 1024,  # width of the joint space of positions and words
     "output_dim": 2048,
     "steps": 3,  # number of message-passing steps
     "pool": 2,  # side of the windows that are averaged first
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
   },
   "ccd": {
     "num_heads": 4,
@@ -72,7 +72,7 @@ METHODS = {
     "heavy": True,  # normalisation, feed-forward, output projection
     "hidden": 2048,
     "head_norm": "own",  # last
-    "variant": "auto",  # corrected | published, see the README
+    "variant": "auto",  # corrected | published, see docs/methods.md
   },
   "causal": {
     "embed_dim": 512,

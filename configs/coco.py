@@ -6,11 +6,12 @@ r"""COCO 2014, 80 labels, with ResNet-101: each method by its own recipe.
 The argument after the colon is the method, `causal` by default, and after a
 comma the recipe, `published` by default or `common` (`configs/coco_stuff.py`).
 Each method's published optimisation, augmentation and resolution, and our
-differences, are in `configs/recipes.py`; its published score is in the README.
+differences, are in `configs/recipes.py`; its published score is in
+docs/methods.md.
 This configuration has not been run, because the images were not available.
 
-Training needs torchvision's resnet101-63fe2227.pth in pretrained/; see "What
-training starts from" in README.md.
+Training needs torchvision's resnet101-63fe2227.pth in pretrained/; see
+docs/weights.md.
 
 The files are from https://cocodataset.org/#download, unpacked in DIR:
 

@@ -15,8 +15,8 @@ The paper's results, Exclusive / Co-occur / All mAP in %:
   c_tran   22.4 / 65.1 / 55.4    baseline       21.9 / 65.5 / 55.0
   ccd      23.8 / 65.3 / 55.9    causal         29.7 / 69.6 / 60.6
 
-Training needs torchvision's resnet50-0676ba61.pth in pretrained/; see "What
-training starts from" in README.md.
+Training needs torchvision's resnet50-0676ba61.pth in pretrained/; see
+docs/weights.md.
 
 This configuration has not been run, because the images were not available. The
 files are those of `configs/coco.py`, without its annotations, and those of

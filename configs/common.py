@@ -81,7 +81,7 @@ def get_config(
   config.loss = loss("binary_cross_entropy")
   config.data = data()
   # Weights to start from, of the backbone or of the whole model: a PyTorch .pth
-  # file, a .safetensors file, or the workdir of a run. See the README.
+  # file, a .safetensors file, or the workdir of a run. See docs/weights.md.
   config.init_from = ""
   config.init_allow_missing = ()  # patterns of our paths that may stay random
   config.init_allow_unused = ()  # patterns of the file's keys that are not read

@@ -19,8 +19,8 @@ The paper's results, top-3 recall in %, Exclusive / Co-occur / All:
 They correspond to `top3_recall` in the report. This configuration has not been
 run, because the images were not available.
 
-Training needs torchvision's resnet50-0676ba61.pth in pretrained/; see "What
-training starts from" in README.md.
+Training needs torchvision's resnet50-0676ba61.pth in pretrained/; see
+docs/weights.md.
 
 The files are those of the Category and Attribute Prediction Benchmark, from
 https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/AttributePrediction.html,

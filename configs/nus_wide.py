@@ -16,8 +16,8 @@ across data sets: mAP in % over the labels that both have
 The paper's slides do not say which labels and images these results are for.
 This configuration has not been run, because the images were not available.
 
-Training needs torchvision's resnet101-63fe2227.pth in pretrained/; see "What
-training starts from" in README.md.
+Training needs torchvision's resnet101-63fe2227.pth in pretrained/; see
+docs/weights.md.
 
 The files are from https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/
 nuswide/NUS-WIDE.html, unpacked in DIR; or the CSV of the asymmetric loss's

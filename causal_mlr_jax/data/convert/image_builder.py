@@ -17,9 +17,9 @@ and optionally
   content_key(manual_dir, options) -> str: identifies the content of manual_dir,
     for data sets whose content differs between users
 
-The encoded bytes of the images are stored unchanged, and an EXIF orientation is
-not applied. An interrupted conversion is resumed at the first shard that is not
-complete.
+The encoded bytes of the images are stored unchanged; an EXIF orientation is
+applied where they are decoded. An interrupted conversion is resumed at the
+first shard that is not complete.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ serves all confounders, and the layers after it decide the cost:
 
 `vmapped` is the definition, and the tests' reference; the other ways agree with
 it to 1e-6 where matrix products are float32. Where products default to TF32
-(GPU) or bfloat16 (TPU), each is as exact as its products; see README.md.
+(GPU) or bfloat16 (TPU), each is as exact as its products; see
+docs/how-it-works.md.
 """
 
 from __future__ import annotations
