@@ -17,8 +17,6 @@ from tests.paths import ROOT
 
 COMMANDS = documentation.blocks("bash")
 SAMPLES = documentation.blocks("python")
-# Modes that pages describe before they are there.
-PLANNED = {"explain", "export", "info", "report"}
 # Pages whose commands need only a trained model: they are run by fast tests.
 OF_A_MODEL = "use-the-model"
 PARSE = """
@@ -52,12 +50,6 @@ def folder(tmp_path):
   return tmp_path
 
 
-def is_planned(flags):
-  return any(
-    flag.partition("--mode=")[2] in PLANNED - {*MODES} for flag in flags
-  )
-
-
 @pytest.mark.parametrize("block", COMMANDS, ids=name)
 def test_every_command_is_understood(block, folder, forks):
   assert block.title in ("", *UNMET)
@@ -65,7 +57,7 @@ def test_every_command_is_understood(block, folder, forks):
   for call in documentation.calls(block, folder):
     flags = documentation.flags_of_program(call)
     if flags is not None:
-      programs += [] if is_planned(flags) else [flags]
+      programs.append(flags)
     elif call[:3] == ["python", "-m", "causal_mlr_jax.sweep"]:
       (done,) = forks.run(DRY_RUN.format(folder=str(folder)), call[3:])
       assert done.returncode == 0, done.stderr
@@ -88,7 +80,7 @@ def run_page(page, folder, forks):
       continue
     for call in documentation.calls(block, folder):
       flags = documentation.flags_of_program(call)
-      if flags is None or is_planned(flags):
+      if flags is None:
         continue
       flags = documentation.smaller(flags)
       (done,) = forks.run(RUN.format(folder=str(folder)), flags)
@@ -163,10 +155,9 @@ def test_the_sample_of_a_method_keeps_the_contract():
 
 def test_every_mode_and_table_is_described():
   (flags,) = (p for p in PAGES if p.stem == "train-and-compare")
-  assert (
-    set(re.findall(r"^\| `--mode=(\w+)`", flags.read_text(), re.M))
-    >= {*MODES} - PLANNED
-  )
+  assert set(re.findall(r"^\| `--mode=(\w+)`", flags.read_text(), re.M)) >= {
+    *MODES
+  }
   (tables,) = (p for p in PAGES if p.stem == "tables")
   assert not {t for t in TABLES if f"`{t}`" not in tables.read_text()}
 

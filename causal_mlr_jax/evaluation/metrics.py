@@ -49,11 +49,10 @@ def compute(
   Returns:
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;
     `top3_recall` with `all`, `exclusive`, `cooccur`; `op`, `or`, `of1`,
-    `cp`, `cr`, `cf1` at probability 0.5, and the same with `_top3`;
-    `calibration_error`, the expected calibration error;
-    `standard_error` over images of the mean APs `all`, `exclusive`,
-    `cooccur`; `per_label` and `per_pair` by name; `skipped_labels`,
-    `skipped_pairs`, `warnings`; and `images`, the number of images.
+    `cp`, `cr`, `cf1` at probability 0.5, and the same with `_top3`; the
+    expected `calibration_error`; `standard_error` over images of the mean
+    APs `all`, `exclusive`, `cooccur`; `per_label` and `per_pair` by name;
+    `skipped_labels`, `skipped_pairs`, `warnings`; the number of `images`.
 
   Raises:
     UserError: Shapes or names do not match, a score is NaN or outside [0, 1],
@@ -75,14 +74,19 @@ def compute(
     "images": len(scores_BN),
     **_means(per_label, ap, recall),
     **_decisions(scores_BN, labels_BN),
-    "calibration_error": _percent(
-      calibration.expected_calibration_error(scores_BN, labels_BN, valid_BN)
-    ),
+    **_calibration(scores_BN, labels_BN, valid_BN),
     **_standard_error(scores_BN, labels_BN, valid_BN, pairs, resamples),
     "per_label": per_label,
     "per_pair": _per_pair(pairs, names, pair_names, ap, recall),
     **_left_out(skipped, ap, pair_names),
   }
+
+
+def _calibration(
+  scores_BN: np.ndarray, labels_BN: np.ndarray, valid_BN: np.ndarray
+) -> dict[str, float | None]:
+  found = calibration.expected_calibration_error(scores_BN, labels_BN, valid_BN)
+  return {"calibration_error": _percent(found)}
 
 
 def _pairs(

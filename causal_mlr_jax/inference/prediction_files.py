@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
+from scipy import special
 
 from causal_mlr_jax.core import atomic_files, progress
 from causal_mlr_jax.core.errors import UserError
@@ -73,21 +74,10 @@ def write_predictions(
   batches = model.predict_batches(
     reader, list(images), calibrated=calibrated, reading=reading
   )
-  decide = Decisions(model, top_k)
-  written = _json_line if output.suffix == ".jsonl" else _csv_rows
-  done = 0
+  decide = Decisions(model, top_k, calibrated)
   try:
-    with (
-      atomic_files.replacing(output) as file,
-      progress.bar("predicting", len(images)) as bar,
-    ):
-      for batch in batches:
-        for place, rows in decide.rows(batch):
-          text = written(str(images[place]), rows, not done)
-          # A name that is no UTF-8 keeps its bytes as escapes.
-          file.write(text.encode(errors="backslashreplace"))
-          done += 1
-        bar.advance(len(batch.index))
+    with atomic_files.replacing(output) as file:
+      done = _write(file, output.suffix, images, batches, decide)
       if not done:
         raise UserError(unreadable(images, reader.problems))
   except OSError as error:
@@ -102,13 +92,19 @@ def write_predictions(
 class Decisions:
   """Which labels are predicted: those above thresholds, or the k likeliest."""
 
-  def __init__(self, model: TrainedModel, top_k: int = 0):
+  def __init__(
+    self, model: TrainedModel, top_k: int = 0, calibrated: bool = False
+  ):
     """Makes decisions for a model, see `write_predictions`."""
     self._labels, self._top_k = model.labels, min(top_k, len(model.labels))
     found = model.thresholds
     self.thresholds = (
       np.full(len(model.labels), DEFAULT_THRESHOLD) if found is None else found
     )
+    if calibrated:
+      # They were tuned without it, and calibration changes no decision.
+      logits = special.logit(self.thresholds.astype(np.float64))
+      self.thresholds = special.expit(logits / model.temperature)
 
   def rows(
     self, batch: Prediction
@@ -131,6 +127,27 @@ class Decisions:
           for n in order
         ],
       )
+
+
+def _write(
+  file: BinaryIO,
+  ending: str,
+  images: Sequence[pathlib.Path],
+  batches: Iterable[Prediction],
+  decide: Decisions,
+) -> int:
+  """Writes the lines of all images; returns how many could be read."""
+  written = _json_line if ending == ".jsonl" else _csv_rows
+  done = 0
+  with progress.bar("predicting", len(images)) as bar:
+    for batch in batches:
+      for place, rows in decide.rows(batch):
+        text = written(str(images[place]), rows, not done)
+        # A name that is no UTF-8 keeps its bytes as escapes.
+        file.write(text.encode(errors="backslashreplace"))
+        done += 1
+      bar.advance(len(batch.index))
+  return done
 
 
 def shortest(number: Any) -> float:

@@ -93,9 +93,9 @@ def enrichment(share_MK: np.ndarray, labels_MN: np.ndarray) -> np.ndarray:
   share_MK = share_MK.astype(np.float64)
   total_K1 = np.maximum(share_MK.sum(0), 1e-12)[:, None]
   mean_N = has_MN.mean(0)
-  given_KN: np.ndarray = np.matmul(share_MK.T, has_MN) / total_K1
-  given_KN[:, has_MN.sum(0) < FEWEST] = 0
-  return np.asarray(given_KN / np.maximum(mean_N, 1e-12)[None])
+  given_KN = np.asarray(np.matmul(share_MK.T, has_MN) / total_K1)
+  ratio_KN = np.asarray(given_KN / np.maximum(mean_N, 1e-12)[None])
+  return np.asarray(np.where(has_MN.sum(0)[None] < FEWEST, 0, ratio_KN))
 
 
 def _pixels(experiment: Experiment, dataset: Dataset, index: int) -> np.ndarray:
