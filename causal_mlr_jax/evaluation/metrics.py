@@ -43,8 +43,7 @@ def compute(
     label_names: N different names.
     biased_pairs: (b, c) label indices; may be empty.
     resamples: Number of bootstrap resamples; 0 leaves out `standard_error`.
-    valid_BN: False marks entries that no metric counts, such as labels that
-      the method was given.
+    valid_BN: False marks entries that no metric counts, such as known labels.
 
   Returns:
     `all_map`, `all_map_interpolated`, `exclusive_map`, `cooccur_map`;

@@ -103,7 +103,7 @@ def _pixels(experiment: Experiment, dataset: Dataset, index: int) -> np.ndarray:
   found = pipeline.example(
     dataset, data.train_split, data.preprocess_evaluate, index
   )
-  return found["image"]
+  return np.asarray(found["image"])
 
 
 def _batches(images: list[np.ndarray]) -> list[np.ndarray]:
