@@ -57,8 +57,8 @@ def jpeg(seed):
     return encoded(image.convert("CMYK"))
   if kind == 3:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    return encoded(image, exif=exif)
+    exif[0x0112] = 6  # to be turned by a quarter, as a phone stores it
+    return encoded(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
   return encoded(image)
 
 

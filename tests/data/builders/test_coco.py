@@ -77,7 +77,7 @@ def test_batches_hold_the_pixels_and_the_labels_of_one_image(dataset, split):
       record = records[int(index)]
       pixels = decode(record["image"], np.random.default_rng(0))
       np.testing.assert_array_equal(batch["image"][k], pixels)
-      # Upright as stored: an orientation of EXIF is not applied.
+      # Upright, whatever orientation EXIF says it was stored in.
       assert pixels.shape == (24, 30, 3)
       np.testing.assert_array_equal(batch["labels"][k], record["labels"])
       seen.add(int(index))

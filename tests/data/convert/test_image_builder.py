@@ -68,7 +68,7 @@ def test_every_form_that_is_kept_decodes(files, tmp_path):
   for record in prepare(files, tmp_path / "data").source("train"):
     k = int(record["image_id"][:2])
     pixels = decode(record["image"], np.random.default_rng(0)).astype(int)
-    # The orientation that some files name is not applied.
+    # Some files are stored turned, and EXIF says how.
     assert pixels.shape == (24, 30, 3)
     expected = official.picture(k)
     if k % 5 == 0:
