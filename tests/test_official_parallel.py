@@ -16,11 +16,11 @@ from causal_mlr_jax.stages import data as data_stage
 from causal_mlr_jax.stages import (
   evaluation,
   model,
-  run_report,
   side_inputs,
   transfer,
 )
 from causal_mlr_jax.stages.experiment import Experiment
+from causal_mlr_jax.stages.report import run_report
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import predict
 from causal_mlr_jax.workdir import Workdir

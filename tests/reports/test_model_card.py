@@ -11,7 +11,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.dataset import BUILDERS
 from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.reports import licences, markdown, model_card
-from causal_mlr_jax.stages import card as card_lib
+from causal_mlr_jax.stages.report import card as card_lib
 from causal_mlr_jax.uses import use
 from causal_mlr_jax.workdir import Workdir
 
