@@ -1,4 +1,8 @@
-"""What the program does, by name; `run.py` holds a function for each."""
+"""What the program does, by name.
+
+`run.py` holds a function for each mode, and `uses/use.py` for those that need
+the folder of a trained run alone.
+"""
 
 from __future__ import annotations
 

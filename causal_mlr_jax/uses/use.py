@@ -1,4 +1,4 @@
-"""The modes of a trained run's folder: predict, explain, export, show."""
+"""The modes of a trained run's folder: predict, explain, report, info."""
 
 from __future__ import annotations
 
