@@ -30,6 +30,7 @@ from causal_mlr_jax.stages import (
   transfer,
 )
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs
+from causal_mlr_jax.stages.report import run_page
 from causal_mlr_jax.stages.report.run_report import report
 from causal_mlr_jax.studies import audit, effects
 from causal_mlr_jax.training.learner import Learner
@@ -115,6 +116,7 @@ def measure_effects(experiment: Experiment) -> None:
   dataset, _ = _data(experiment)
   inputs, learner = _model(experiment, dataset)
   effects.run(experiment, dataset, inputs, learner)
+  run_page.add_effects(experiment)
 
 
 def _data(experiment: Experiment) -> tuple[Dataset, Dataset | None]:

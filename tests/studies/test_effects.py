@@ -75,6 +75,9 @@ def test_what_is_written(measured, data_dir):
     assert np.isnan(matrix).all(1).sum() == np.isnan(matrix).any(1).sum() <= 2
   with Image.open(folder / "effects.png") as image:
     assert min(image.size) > 300
+  page = (folder.parent / "report" / "index.html").read_text()
+  assert "were not measured" not in page
+  assert f"{result['reliance']['images']:,} images" in page
 
 
 def test_reliance_is_over_the_right_images(measured, data_dir):

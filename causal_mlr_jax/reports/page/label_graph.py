@@ -89,7 +89,6 @@ def section(
       for name, source in effects["sources"].items()
       if "recovery" in source
     },
-    "reliance": effects["reliance"],
     "panels": {
       TITLES[name]: heat_map(matrices[name], labels, name)
       for name in _shown(matrices, found)

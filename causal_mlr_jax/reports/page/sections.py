@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from causal_mlr_jax.reports.page import curves, label_graph
+from causal_mlr_jax.reports.page import reliance as reliance_lib
 from causal_mlr_jax.reports.page.run_files import RunFiles
 from causal_mlr_jax.reports.summary import COLUMNS
 
@@ -43,6 +44,7 @@ def context(files: RunFiles) -> dict[str, Any]:
     "labels": _labels(files),
     "pairs": _pairs(files),
     "graph": label_graph.section(files.matrices, files.effects),
+    "reliance": reliance_lib.section((files.effects or {}).get("reliance")),
     "of_confounders": report["config"]["method"]["name"] == "causal",
   }
 

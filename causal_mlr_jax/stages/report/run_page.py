@@ -79,6 +79,17 @@ def rewrite(workdir: str) -> None:
   progress.say(f"page: {write_page.write(Workdir(workdir).path)}")
 
 
+def add_effects(experiment: Experiment) -> None:
+  """Writes the page again where there is one, now with measured effects.
+
+  All processes must call this; the first one writes.
+  """
+  folder = experiment.workdir
+  with parallel.wait_for_all():
+    if jax.process_index() == 0 and (folder.report / run_files.PAGE).exists():
+      rewrite(str(folder.path))
+
+
 def command() -> str:
   """Returns the command that the process was started with."""
   program = pathlib.Path(sys.argv[0]).name

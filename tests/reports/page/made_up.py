@@ -158,6 +158,23 @@ def write(folder, *, labels=12, pairs=3, confounders=2, effects=True):
     write_effects(folder / "effects", names, rng)
 
 
+def reliance(names):
+  """How scores lean on context, as effects.json has it; one is not known."""
+  each = {
+    name: {"value": n / len(names), "images": n} for n, name in enumerate(names)
+  }
+  each[names[-1]] = {"value": None, "images": 0}
+  found = {"mean": 0.125, "each": each}
+  pairs = {f"{names[0]} <- {names[1]}": {"value": 0.625, "images": 7}}
+  return {
+    "images": 4321,
+    "scene_drop": found,
+    "companion_drop": {"mean": 0.625, "each": pairs},
+    "home_false_positive_rate": found,
+    "elsewhere_false_positive_rate": found,
+  }
+
+
 def write_effects(folder, names, rng):
   """Writes the files of --mode=effects."""
   folder.mkdir()
@@ -172,5 +189,5 @@ def write_effects(folder, names, rng):
     ("auroc", "ap", "spurious_auroc", "spurious_ap", "direction")
   )
   sources = {key: {"recovery": recovery} for key in ("scores", "causal_head")}
-  found = {"split": "test", "sources": sources, "reliance": None}
+  found = {"split": "test", "sources": sources, "reliance": reliance(names)}
   (folder / "effects.json").write_text(json.dumps(found))

@@ -72,6 +72,17 @@ def test_every_id_is_its_own(page):
   assert "NaN" not in Elements(page).text.partition("use strict")[0]
 
 
+def test_reliance_on_context_is_shown(page):
+  text = Elements(page).text
+  section = text[text.index("The same objects were drawn") :]
+  for words in ("4,321 images", "0.625", "Companion drop", "0.125"):
+    assert words in section
+  # The widest first.
+  names = [made_up.HOSTILE[n] for n in (5, 4, 3)]
+  places = [section.index(name) for name in names]
+  assert places == sorted(places)
+
+
 def test_a_large_run_stays_small(tmp_path):
   made_up.write(tmp_path, labels=171, pairs=171 - 1, confounders=60)
   size = write_page.write(tmp_path).stat().st_size
