@@ -8,6 +8,7 @@ import pytest
 
 from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import UserError
+from configs import common
 from tests.data.builders import (
   official,
   official_deepfashion,
@@ -65,19 +66,22 @@ WRITERS = {
 }
 
 
-def make_config(name, method, tmp_path, writer, options=None):
-  """The data set's own configuration, its network and images made small."""
+def make_config(name, method, tmp_path, writer, own_networks=False):
+  """The data set's own configuration, its networks and images made small."""
   config = importlib.import_module(f"configs.{name}").get_config(method)
   files = tmp_path / writer
   files.mkdir()
-  options = WRITERS[writer](files) | (options or {})
+  options = WRITERS[writer](files)
   config.data.update(dir=str(tmp_path / "data"), manual_dir=str(files))
   config.data.options.update(options)
   config.data.preprocess_train = "decode|random_resized_crop(32)|flip_lr"
   config.data.preprocess_evaluate = "decode|resize(32)"
-  if config.backbone.name == "resnet":
+  if not own_networks:
+    config.backbone = common.backbone("resnet", "scratch")
     config.backbone.update(depth=18, stage_sizes=(1, 1, 1), width=8)
-    config.backbone.update(stem="small", pretrained="scratch")
+    config.backbone.stem = "small"
+    config.confounders.backbone = config.backbone.copy_and_resolve_references()
+    config.confounders.early_layer = "stage1"
   config.side_inputs.glove = ""
   config.confounders.update(num=4, image_size=64, batch_size=8)
   for key, value in SIZES.items():
@@ -123,7 +127,8 @@ def train(config, workdir):
   ],
 )
 def test_from_the_files_to_a_report(name, method, images, labels, tmp_path):
-  config = make_config(name, method, tmp_path, name)
+  own = name == "folder"  # a network that is small as it is
+  config = make_config(name, method, tmp_path, name, own_networks=own)
   report = train(config, tmp_path / "run")
   metrics = report["metrics"]["test"]
   assert images is None or metrics["images"] == images
