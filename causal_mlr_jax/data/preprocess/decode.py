@@ -62,16 +62,25 @@ def decode_bytes(data: bytes) -> np.ndarray:
   except MemoryError:
     raise
   except Exception as error:  # Pillow raises nearly every kind of exception
+    text = str(error).partition(" <_io")[0]
     raise UserError(
       f"An image of {len(data):,} bytes that begin with {data[:8]!r} cannot "
-      f"be decoded: {error}. Expected an intact JPEG or PNG file; replace it "
-      "or leave it out, and prepare the data again."
+      f"be decoded: {text}. Expected an intact JPEG or PNG file; replace it or "
+      "leave it out."
     ) from error
 
 
 def decode() -> Callable[[Any, np.random.Generator], np.ndarray]:
-  """Returns an op that decodes PNG or JPEG bytes; see `decode_bytes`."""
-  return lambda data, rng: decode_bytes(data)
+  """Returns an op that decodes prepared PNG or JPEG; see `decode_bytes`."""
+
+  def op(data: bytes, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    try:
+      return decode_bytes(data)
+    except UserError as error:
+      raise UserError(f"{error} Then prepare the data again.") from error
+
+  return op
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
