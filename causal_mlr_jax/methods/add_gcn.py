@@ -58,7 +58,7 @@ class Head(nn.Module):
     """
     del side
     map_BHWC = features.maps["final"]
-    x_BPC = map_BHWC.reshape(len(map_BHWC), -1, map_BHWC.shape[-1])
+    x_BPC = map_BHWC.reshape(map_BHWC.shape[0], -1, map_BHWC.shape[-1])
     cam_BNP, _, nodes_BND = SemanticNodes(
       self.num_labels, self.embed_dim, self.dtype, name="nodes"
     )(x_BPC)

@@ -101,7 +101,7 @@ class Head(nn.Module):
       features.maps["final"], self.embed_dim, self.input_projection, self.dtype
     )
     positions = image_BPD.shape[1]
-    label_BND = self._label_tokens(len(image_BPD), side).astype(self.dtype)
+    label_BND = self._label_tokens(image_BPD.shape[0], side).astype(self.dtype)
     norm = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")
     x = norm(jnp.concatenate([image_BPD, label_BND], axis=1))
     aux: dict[str, Array] = {}

@@ -114,7 +114,7 @@ class Head(nn.Module):
       if train:
         aux |= self._train(found, channels_S, mean, side)
       else:
-        mean(found.pooled_BC[:, channels_S], jnp.zeros(len(logits_BN)))
+        mean(found.pooled_BC[:, channels_S], jnp.zeros(logits_BN.shape[0]))
     return Output(logits_BN, aux)
 
   def _context_channels(self, channels: int) -> Array:
@@ -144,7 +144,7 @@ class Head(nn.Module):
     pairs_R2 = jnp.asarray(need(side, "biased_pairs"))
     exclusive_BN = exclusive(need(side, "labels"), pairs_R2)
     mean_S, seen = mean(pooled_BC[:, channels_S], ~exclusive_BN.any(1))
-    mean_BS = jnp.broadcast_to(mean_S[None], (len(logits_BN), len(mean_S)))
+    mean_BS = jnp.broadcast_to(mean_S[None], (logits_BN.shape[0], len(mean_S)))
     replaced_BC = pooled_BC.at[:, channels_S].set(mean_BS)
     if self.variant == PUBLISHED:
       taken_C = jnp.zeros(pooled_BC.shape[-1])

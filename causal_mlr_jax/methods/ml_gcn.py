@@ -114,7 +114,7 @@ class Head(nn.Module):
       leaky_relu(hidden_NF), graph_NN
     )
     pooled_BC = global_pool(self._seen(map_BHWC), "gmp")
-    x_BPC = map_BHWC.reshape(len(map_BHWC), -1, map_BHWC.shape[-1])
+    x_BPC = map_BHWC.reshape(map_BHWC.shape[0], -1, map_BHWC.shape[-1])
     cam_BNP = jnp.einsum(
       "BPC,NC->BNP",
       x_BPC.astype(self.dtype),

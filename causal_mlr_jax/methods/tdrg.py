@@ -254,7 +254,7 @@ class Head(nn.Module):
 
 def flattened(map_BHWC: Array) -> Array:
   """Returns the positions [B, P, C] of a map."""
-  return map_BHWC.reshape(len(map_BHWC), -1, map_BHWC.shape[-1])
+  return map_BHWC.reshape(map_BHWC.shape[0], -1, map_BHWC.shape[-1])
 
 
 def loss(

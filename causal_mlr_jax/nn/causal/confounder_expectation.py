@@ -134,7 +134,9 @@ def expected_logits(
     logits_KBN = jax.vmap(
       lambda c: conditional_logits(params, x_BND, c, form, num_heads)
     )(confounder_KD)
-    weight_BK = jnp.broadcast_to(weight_BK, (len(x_BND), weight_BK.shape[1]))
+    weight_BK = jnp.broadcast_to(
+      weight_BK, (x_BND.shape[0], weight_BK.shape[1])
+    )
     return jnp.einsum("KBN,BK->BN", logits_KBN, weight_BK)
   if form == "pre_norm":
     return _scan(

@@ -77,7 +77,7 @@ class LabelDecoder(nn.Module):
         dtype=self.dtype,
         name=f"encoder_{i}",
       )(memory, place, train=train)
-    x = jnp.zeros((len(memory), *query.shape), self.dtype)
+    x = jnp.zeros((memory.shape[0], *query.shape), self.dtype)
     for i in range(self.num_decoder_layers):
       x, aux[f"decoder_{i}"] = DecoderLayer(
         self.num_heads,

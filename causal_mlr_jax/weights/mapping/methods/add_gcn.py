@@ -18,6 +18,11 @@ RULES = (
   ("last_linear", "label_linear", "classifier"),
   ("fc", "dense", "nodes/classifier"),
 )
+# Axes of length 1 of the published arrays.
+AXES = {
+  r"(fc|conv_transform)\.weight": (2, 3),
+  r"(gcn\..*|last_linear)\.weight": (2,),
+}
 variable = key_rules.variable_of(RULES)
 backbone_key = key_rules.sequential_resnet("features.")
 fields = key_rules.fields_of(

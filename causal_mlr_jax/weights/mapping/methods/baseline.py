@@ -29,6 +29,11 @@ def backbone_key(key: str) -> str | None:
   return match[1] if match else _sequential(key)
 
 
+def published_backbone_key(name: str) -> str:
+  """Returns the published key of torchvision's name: the same."""
+  return name
+
+
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
   """Returns the fields of `Head` that the arrays determine."""
   sizes = (

@@ -10,3 +10,5 @@ from causal_mlr_jax.weights.mapping.methods import baseline
 LABEL_ORDER, IGNORED = baseline.LABEL_ORDER, baseline.IGNORED
 variable, backbone_key = baseline.variable, baseline.backbone_key
 fields = baseline.fields
+published_backbone_key = baseline.published_backbone_key
+PREFIX = "resnet."

@@ -12,3 +12,5 @@ LABEL_ORDER, IGNORED = baseline.LABEL_ORDER, baseline.IGNORED
 OWN = (r"(constants|running)/.*",)
 variable, backbone_key = baseline.variable, baseline.backbone_key
 fields = baseline.fields
+published_backbone_key = baseline.published_backbone_key
+PREFIX = "resnet."

@@ -28,6 +28,8 @@ RULES = (
   (LAYER + "norm2", "norm", r"layer_\1/feed_forward/norm"),
   (r"clf\.out_proj", "dense", "out"),
 )
+# Axes of length 1 of the published arrays.
+AXES = {r"clf\.head\.\d+\.weight": (2, 3)}
 variable = key_rules.variable_of(RULES)
 backbone_key = key_rules.sequential_resnet("backbone.resnet_layer.")
 

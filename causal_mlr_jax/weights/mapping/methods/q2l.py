@@ -34,6 +34,8 @@ RULES = (
   ("query_embed", "embedding", "query"),
   ("input_proj", "dense", "decoder/project"),
 )
+# Axes of length 1 of the published arrays.
+AXES = {r"fc\..": (0,), r"input_proj\.weight": (2, 3)}
 variable = key_rules.variable_of(
   RULES,
   {"fc.W": "params/classifier/weight", "fc.b": "params/classifier/bias"},

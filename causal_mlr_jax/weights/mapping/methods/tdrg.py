@@ -47,6 +47,11 @@ RULES = (
   (r"forward_gcn\.weight|gcn\.dynamic_weight", "dense", "graph/transform"),
   ("gcn_classifier|last_linear", "label_linear", "classifier"),
 )
+# Axes of length 1 of the published arrays.
+AXES = {
+  r"(transform_\d+|constraint_classifier|gcn_dim_transform)\.weight": (2, 3),
+  r"(guidance|matrix|forward_gcn|gcn_classifier).*\.weight": (2,),
+}
 STAGE = re.compile(r"layer[234]\.\d+\..*")
 variable = key_rules.variable_of(RULES)
 _begun = (
@@ -64,6 +69,11 @@ def backbone_key(key: str) -> str | None:
   if STAGE.fullmatch(key):
     return key
   return _begun[0](key) or _begun[1](key)
+
+
+def published_backbone_key(name: str) -> str:
+  """Returns the published key of torchvision's name."""
+  return name if STAGE.fullmatch(name) else _begun[0].published(name)
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, object]:
