@@ -46,14 +46,21 @@ _OUTPUT = flags.DEFINE_string(
   "output",
   "",
   "The file to write; by default predictions.jsonl in the workdir. Its ending, "
-  ".jsonl or .csv, says how predictions are written. For --mode=explain, the "
-  "folder to write into; by default explanations in the workdir.",
+  ".jsonl or .csv, says how predictions are written. For --mode=explain and "
+  "--mode=export, the folder to write into; by default explanations or export "
+  "in the workdir.",
 )
 _TOP_K = flags.DEFINE_integer(
   "top_k",
   0,
   "Labels to write for each image; 0: all, decided by the labels' thresholds. "
   "For --mode=explain, labels to show; 0: those that reach their thresholds.",
+)
+_FORMAT = flags.DEFINE_string(
+  "format",
+  "all",
+  "What --mode=export writes: safetensors (always), stablehlo, onnx, torch (the "
+  "published program's keys), or all that can be had.",
 )
 _CALIBRATED = flags.DEFINE_bool(
   "calibrated",
@@ -79,7 +86,11 @@ def main(_: list[str]) -> None:
     from causal_mlr_jax.uses import use
 
     request = Request(
-      _IMAGES.value, _OUTPUT.value, _TOP_K.value, _CALIBRATED.value
+      _IMAGES.value,
+      _OUTPUT.value,
+      _TOP_K.value,
+      _CALIBRATED.value,
+      _FORMAT.value,
     )
     use.use(workdir, mode, request)
   else:

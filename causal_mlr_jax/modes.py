@@ -57,5 +57,9 @@ MODES: Mapping[str, Mode] = MappingProxyType(
       of_a_folder=True,
     ),
     "info": Mode("print the model card of --workdir", of_a_folder=True),
+    "export": Mode(
+      "write the model in --workdir to the folder --output, see --format",
+      of_a_folder=True,
+    ),
   }
 )

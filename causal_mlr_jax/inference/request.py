@@ -17,12 +17,14 @@ class Request(NamedTuple):
     output: The file or folder to write; '' for one in the workdir.
     top_k: Number of labels of each image; 0: those above their thresholds.
     calibrated: Whether to divide logits by the model's temperature.
+    format: What to export, see `write_folder.FORMATS`.
   """
 
   images: str = ""
   output: str = ""
   top_k: int = 0
   calibrated: bool = False
+  format: str = "all"
 
   def paths(self, mode: str) -> list[pathlib.Path]:
     """Returns the paths of the images, after a look at the other values.

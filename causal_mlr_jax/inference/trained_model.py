@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +19,7 @@ from causal_mlr_jax.core.types import Array, Output, Tree
 from causal_mlr_jax.data import read_options
 from causal_mlr_jax.inference import bundle as bundle_lib
 from causal_mlr_jax.inference import explanation
+from causal_mlr_jax.inference import exported_model
 from causal_mlr_jax.inference.image_batches import ImageLike, ImageReader
 from causal_mlr_jax.training import model as model_lib
 
@@ -232,12 +234,21 @@ def load(path: str) -> TrainedModel:
   """Loads a trained model.
 
   Args:
-    path: Folder of a run (its --workdir), wherever it lies now.
+    path: Folder of a run (its --workdir) or of an exported model, wherever it
+      lies now.
 
   Raises:
-    UserError: The folder is none of a trained run, or is damaged.
+    UserError: The folder is neither, or is damaged.
   """
-  return TrainedModel(bundle_lib.read_workdir(str(path)))
+  return TrainedModel(read_bundle(path))
+
+
+def read_bundle(path: str) -> bundle_lib.Bundle:
+  """Reads the folder of a run or of an exported model, see `load`."""
+  folder = pathlib.Path(path).expanduser()
+  if exported_model.is_exported(folder):
+    return exported_model.read(folder)
+  return bundle_lib.read_workdir(str(path))
 
 
 def make_apply(

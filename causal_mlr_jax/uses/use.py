@@ -1,17 +1,18 @@
-"""The modes of a trained run's folder: predict, explain, report, info."""
+"""The modes of a model's folder: predict, explain, export, report, info."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from causal_mlr_jax.core import progress
+from causal_mlr_jax.core import lookup, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.inference import (
   explanation_files,
   prediction_files,
   trained_model,
 )
+from causal_mlr_jax.inference.export import write_folder
 from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.stages.report import card, run_page
 from causal_mlr_jax.workdir import Workdir
@@ -62,6 +63,16 @@ def explain(workdir: str, request: Request) -> None:
   progress.say(f"explanations of {count:,} image(s): {output}")
 
 
+def export(workdir: str, request: Request) -> None:
+  """Writes the model for other programs."""
+  lookup.check_name("format", request.format, write_folder.FORMATS)
+  default = str(Workdir(workdir).path / "export")
+  output = write_folder.check_output(request.output or default)
+  bundle = trained_model.read_bundle(workdir)
+  files = write_folder.write(bundle, output, request.format)
+  progress.say(f"exported: {', '.join(files)} in {output}")
+
+
 def write_page(workdir: str, request: Request) -> None:
   """Writes the page of a run from its folder."""
   del request  # the run's folder says everything
@@ -78,6 +89,7 @@ USES: Mapping[str, Callable[[str, Request], None]] = MappingProxyType(
   {
     "predict": predict,
     "explain": explain,
+    "export": export,
     "report": write_page,
     "info": info,
   }
