@@ -59,8 +59,8 @@ _TOP_K = flags.DEFINE_integer(
 _FORMAT = flags.DEFINE_string(
   "format",
   "all",
-  "What --mode=export writes: safetensors (always), stablehlo, onnx, torch (the "
-  "published program's keys), or all that can be had.",
+  "What --mode=export writes: safetensors (always), stablehlo, onnx, torch "
+  "(the published program's keys), or all that can be had.",
 )
 _CALIBRATED = flags.DEFINE_bool(
   "calibrated",
