@@ -18,8 +18,7 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Array, Output, Tree
 from causal_mlr_jax.data import read_options
 from causal_mlr_jax.inference import bundle as bundle_lib
-from causal_mlr_jax.inference import explanation
-from causal_mlr_jax.inference import exported_model
+from causal_mlr_jax.inference import explanation, exported_model
 from causal_mlr_jax.inference.image_batches import ImageLike, ImageReader
 from causal_mlr_jax.training import model as model_lib
 
