@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -114,6 +115,7 @@ def read_workdir(path: str) -> Bundle:
     else None,
   )
   check_variables(bundle)
+  check_decisions(bundle, folder.decisions)
   return bundle
 
 
@@ -158,6 +160,34 @@ def check_variables(bundle: Bundle) -> None:
         f"{got.get(name, 'absent')}, and the configuration's model "
         f"{wanted.get(name, 'none')}."
       )
+
+
+def check_decisions(bundle: Bundle, path: pathlib.Path) -> None:
+  """Checks that each label has a threshold, and that there is a temperature.
+
+  Args:
+    bundle: The model.
+    path: The file that they were read from, for messages.
+
+  Raises:
+    UserError: Some are missing or no numbers.
+  """
+  if bundle.decisions is None:
+    return
+  try:
+    known = bundle.decisions["labels"]
+    numbers = {name: known[name]["threshold"] for name in bundle.labels}
+    numbers["temperature"] = bundle.decisions["temperature"]
+    wrong = [k for k, v in numbers.items() if not isinstance(v, (int, float))]
+  except (KeyError, TypeError) as error:
+    wrong = [str(error)]
+  if wrong:
+    raise UserError(
+      f"{path} must have a number as the temperature and as the threshold of "
+      f"each of the {len(bundle.labels)} labels; wrong or missing: "
+      f"{', '.join(wrong[:5])}. Restore the file; --mode=evaluate of the run "
+      "tunes thresholds again."
+    )
 
 
 def _side_inputs(

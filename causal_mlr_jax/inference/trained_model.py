@@ -245,7 +245,7 @@ def load(path: str) -> TrainedModel:
 def read_bundle(path: str) -> bundle_lib.Bundle:
   """Reads the folder of a run or of an exported model, see `load`."""
   folder = pathlib.Path(path).expanduser()
-  if exported_model.is_exported(folder):
+  if exported_model.looks_exported(folder):
     return exported_model.read(folder)
   return bundle_lib.read_workdir(str(path))
 

@@ -74,6 +74,26 @@ def after_decode(text: str) -> Op | None:
   return _chain([step.op for step in steps[1:]])
 
 
+def describe(text: str) -> list[dict[str, Any]]:
+  """Returns the ops as data, for other programs.
+
+  Args:
+    text: See `parse`.
+
+  Returns:
+    One dict an op: its name `op`, and its arguments by name.
+
+  Raises:
+    UserError: See `parse`.
+  """
+  found = []
+  for step in _parse_all(text):
+    bound = inspect.signature(OPS[step.name]).bind(*step.args, **step.kwargs)
+    bound.apply_defaults()
+    found.append({"op": step.name, **bound.arguments})
+  return found
+
+
 def _parse_all(text: str) -> list[_Step]:
   steps = [_parse_one(part.strip(), text) for part in text.split("|")]
   if not RANDOM & {step.name for step in steps}:

@@ -1,4 +1,4 @@
-"""The model as an ONNX file, converted by jax2onnx."""
+"""The model as an ONNX file, converted by jax2onnx and run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import contextlib
 import importlib.util
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
@@ -17,11 +19,17 @@ from causal_mlr_jax.inference.bundle import Bundle
 from causal_mlr_jax.inference.export import program
 
 FILE = "model.onnx"
-WHAT = (
-  "ONNX program from uint8 images [B, H, W, 3] of the image_shape here, any B, "
-  "to logits, probabilities and parts, in float32"
-)
-PACKAGES = ("jax2onnx", "onnx")
+INPUT = "image"
+PACKAGES = ("jax2onnx", "onnx", "onnxruntime")
+# Largest difference of a probability from JAX's at which a file is written.
+ATOL = 1e-4
+FATAL = 4  # onnxruntime's level of messages
+
+
+def what(bundle: Bundle) -> str:
+  """Returns what the file is."""
+  del bundle
+  return f"ONNX program from {program.SIGNATURE}, in float32"
 
 
 def check(bundle: Bundle) -> None:
@@ -41,44 +49,81 @@ def check(bundle: Bundle) -> None:
 
 
 def write(bundle: Bundle, path: pathlib.Path) -> None:
-  """Writes the program.
+  """Writes the program, after a comparison of its outputs with JAX's.
 
   Args:
     bundle: The model.
     path: The file.
 
   Raises:
-    UserError: The converter cannot convert the model.
+    UserError: The converter cannot convert the model, or not rightly.
   """
   check(bundle)
-  function = program.make(bundle, "float32")
-  image = jax.ShapeDtypeStruct(("B", *bundle.image_shape), jnp.uint8)  # pyright: ignore[reportArgumentType]
-  # The converter names outputs by their place only.
-  names = sorted(
-    jax.eval_shape(
-      function, jax.ShapeDtypeStruct((1, *bundle.image_shape), jnp.uint8)
-    )
+  # The converter gives outputs no names but their place.
+  one = jax.ShapeDtypeStruct((1, *bundle.image_shape), jnp.uint8)
+  names = sorted(jax.eval_shape(program.make(bundle, program.FLOAT32), one))
+  try:
+    model = _converted(bundle, names)
+    most = _difference(model, names, bundle)
+  except Exception as error:  # both packages raise every kind of exception
+    raise _cannot(bundle, f"{type(error).__name__}: {error}") from error
+  if not most <= ATOL:
+    raise _cannot(bundle, f"its probabilities differ by {most:.2g} from JAX's")
+  with atomic_files.replacing(path) as file:
+    file.write(model)
+
+
+def _cannot(bundle: Bundle, why: str) -> UserError:
+  config = bundle.config
+  return UserError(
+    f"jax2onnx cannot convert the method {config.method.name!r} with the "
+    f"backbone {config.backbone.name!r}: {why}. Use --format=stablehlo."
   )
+
+
+def _converted(bundle: Bundle, names: Sequence[str]) -> bytes:
+  function = program.make(bundle, program.FLOAT32)
+  image = jax.ShapeDtypeStruct(("B", *bundle.image_shape), jnp.uint8)  # pyright: ignore[reportArgumentType]
 
   def in_order(image: jax.Array) -> tuple[jax.Array, ...]:
     found = function(image)
     return tuple(found[name] for name in names)
 
-  try:
-    with _quiet():
-      import jax2onnx  # pyright: ignore[reportMissingImports]
+  with _quiet():
+    import jax2onnx
 
-      model = jax2onnx.to_onnx(
-        in_order, [image], input_names=["image"], output_names=names
-      )
-  except Exception as error:  # a converter raises every kind of exception
-    raise UserError(
-      f"jax2onnx cannot convert the method {bundle.config.method.name!r} with "
-      f"the backbone {bundle.config.backbone.name!r}: "
-      f"{type(error).__name__}: {error}. Use --format=stablehlo."
-    ) from error
-  with atomic_files.replacing(path) as file:
-    file.write(model.SerializeToString())
+    model = jax2onnx.to_onnx(
+      in_order, [image], input_names=[INPUT], output_names=list(names)
+    )
+  return model.SerializeToString()
+
+
+def _difference(model: bytes, names: Sequence[str], bundle: Bundle) -> float:
+  """Returns the largest difference of a probability from JAX's."""
+  import onnxruntime
+
+  options = onnxruntime.SessionOptions()
+  options.log_severity_level = FATAL
+  session = onnxruntime.InferenceSession(
+    model, options, providers=["CPUExecutionProvider"]
+  )
+
+  def run(images: np.ndarray) -> np.ndarray:
+    found: Any = session.run(names, {INPUT: images})
+    return _probabilities(dict(zip(names, found, strict=True)))
+
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (2, *bundle.image_shape), np.uint8)
+  wanted = program.outputs(bundle, images, program.FLOAT32)
+  # An image alone is as one beside itself, also where a method mixes images.
+  alone, beside = run(images[:1]), run(images[[0, 0]])[:, :1]
+  differences = (run(images) - _probabilities(wanted), alone - beside)
+  return float(np.max([np.abs(each).max() for each in differences]))
+
+
+def _probabilities(found: Mapping[str, np.ndarray]) -> np.ndarray:
+  """Returns all outputs but logits, which have no scale, stacked."""
+  return np.stack([found[name] for name in sorted(found) if name != "logits"])
 
 
 @contextlib.contextmanager

@@ -8,15 +8,32 @@ import safetensors.numpy
 
 from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.inference.bundle import Bundle
+from causal_mlr_jax.nn.heads.published_variant import PUBLISHED
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.weights import init_from, label_order
 from causal_mlr_jax.weights.mapping import published_methods, to_published
 
 FILE = "torch.safetensors"
-WHAT = (
-  "weights under the keys of the method's published PyTorch program, without "
-  "arrays that it computes itself; read it again with --config.init_from"
-)
+
+
+def what(bundle: Bundle) -> str:
+  """Returns what the file is, and how to read it again."""
+  method, data = bundle.config.method, bundle.config.data.name
+  flags, note = ["--config.init_from=FILE"], ""
+  variant = method.get("variant", PUBLISHED)
+  if variant != PUBLISHED:
+    # Without the flag, published weights are read as those of 'published'.
+    flags.append(f"--config.method.variant={variant}")
+    note = (
+      f"; the model is of the variant {variant!r}, so the published program "
+      "computes other scores with them"
+    )
+  if data != init_from.ORDERED_DATA:
+    flags.append("--config.init_label_order=dataset")
+  return (
+    "weights under the keys of the method's published PyTorch program, without "
+    f"arrays that it computes itself; read them with {' '.join(flags)}{note}"
+  )
 
 
 def check(bundle: Bundle) -> None:

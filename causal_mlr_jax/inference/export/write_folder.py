@@ -19,6 +19,16 @@ OTHERS: Mapping[str, ModuleType] = MappingProxyType(
 )
 FORMATS = ("all", "safetensors", *OTHERS)
 OWN = "variables and shared side inputs by path; causal_mlr_jax.load reads it"
+CARD = "model_card.md"
+# All that an export writes.
+NAMES = frozenset(
+  (
+    exported_model.ARRAYS,
+    exported_model.DESCRIPTION,
+    CARD,
+    *(part.FILE for part in OTHERS.values()),
+  )
+)
 
 
 def check_output(path: str) -> pathlib.Path:
@@ -33,17 +43,20 @@ def check_output(path: str) -> pathlib.Path:
   output = pathlib.Path(path).expanduser().absolute()
   if not output.exists():
     return output
-  if output.is_dir() and (
-    not any(output.iterdir()) or exported_model.is_exported(output)
-  ):
+  names = {p.name for p in output.iterdir()} if output.is_dir() else {""}
+  if not names or (names <= NAMES and exported_model.is_exported(output)):
     return output
+  others = ", ".join(sorted(names - NAMES)[:5])
   raise UserError(
-    f"--output={path} is there and holds no earlier export: nothing was "
-    "written. Set --output to a new folder."
+    f"--output={path} is there and holds no earlier export, or more than that"
+    + (f" ({others})" if others else "")
+    + ": nothing was written. Set --output to a new folder."
   )
 
 
-def write(bundle: Bundle, output: pathlib.Path, format_name: str) -> list[str]:
+def write(
+  bundle: Bundle, output: pathlib.Path, format_name: str, card: str = ""
+) -> dict[str, str]:
   """Exports a model.
 
   Args:
@@ -51,36 +64,20 @@ def write(bundle: Bundle, output: pathlib.Path, format_name: str) -> list[str]:
     output: A folder of `check_output`.
     format_name: One of `FORMATS`; 'all' leaves out what cannot be had, and
       says so.
+    card: The model card to put beside it, Markdown; '' for none.
 
   Returns:
-    The names of the files.
+    What each file of the folder is, by its name.
 
   Raises:
     UserError: The format cannot be had, or the folder cannot be written.
   """
-  chosen = list(OTHERS) if format_name == "all" else [format_name]
-  chosen = [name for name in chosen if name in OTHERS]
   if format_name in OTHERS:
     OTHERS[format_name].check(bundle)
   temporary = atomic_files.temporary_path(output)
   try:
     temporary.mkdir(parents=True)
-    exported_model.write(bundle, temporary)
-    files, left_out = {exported_model.ARRAYS: OWN}, {}
-    for name in chosen:
-      part = OTHERS[name]
-      try:
-        part.check(bundle)
-        part.write(bundle, temporary / part.FILE)
-        files[part.FILE] = part.WHAT
-      except UserError as error:
-        if format_name != "all":
-          raise
-        left_out[name] = str(error)
-        progress.say(f"export: no {part.FILE}: {error}")
-    description = exported_model.describe(bundle, files, left_out)
-    path = temporary / exported_model.DESCRIPTION
-    atomic_files.write_json(path, description)
+    files = _fill(bundle, temporary, format_name, card)
     _move(temporary, output)
   except OSError as error:
     raise UserError(
@@ -89,7 +86,34 @@ def write(bundle: Bundle, output: pathlib.Path, format_name: str) -> list[str]:
     ) from error
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
-  return [*files, exported_model.DESCRIPTION]
+  return files
+
+
+def _fill(
+  bundle: Bundle, folder: pathlib.Path, format_name: str, card: str
+) -> dict[str, str]:
+  """Writes all files; returns what each is."""
+  exported_model.write(bundle, folder)
+  files, left_out = {exported_model.ARRAYS: OWN}, {}
+  for name, part in OTHERS.items():
+    if format_name not in ("all", name):
+      continue
+    try:
+      part.check(bundle)
+      part.write(bundle, folder / part.FILE)
+      files[part.FILE] = part.what(bundle)
+    except UserError as error:
+      if format_name != "all":
+        raise
+      left_out[name] = str(error)
+      progress.say(f"export: no {part.FILE}: {error}")
+  if card:
+    files[CARD] = "what the model is, how good, and on what terms"
+    with atomic_files.replacing(folder / CARD) as file:
+      file.write(card.encode(errors="backslashreplace"))
+  description = exported_model.describe(bundle, folder, files, left_out)
+  atomic_files.write_json(folder / exported_model.DESCRIPTION, description)
+  return files | {exported_model.DESCRIPTION: "all else that it takes"}
 
 
 def _move(new: pathlib.Path, output: pathlib.Path) -> None:

@@ -21,7 +21,7 @@ RULES = (
 # Axes of length 1 of the published arrays.
 AXES = {
   r"(fc|conv_transform)\.weight": (2, 3),
-  r"(gcn\..*|last_linear)\.weight": (2,),
+  r"gcn\.(static|conv|dynamic)_.*weight|last_linear\.weight": (2,),
 }
 variable = key_rules.variable_of(RULES)
 backbone_key = key_rules.sequential_resnet("features.")

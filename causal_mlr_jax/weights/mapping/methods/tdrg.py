@@ -50,7 +50,8 @@ RULES = (
 # Axes of length 1 of the published arrays.
 AXES = {
   r"(transform_\d+|constraint_classifier|gcn_dim_transform)\.weight": (2, 3),
-  r"(guidance|matrix|forward_gcn|gcn_classifier).*\.weight": (2,),
+  r"(guidance_(transform|conv)|matrix_transform)\.weight": (2,),
+  r"(forward_gcn\.weight|gcn_classifier)\.weight": (2,),
 }
 STAGE = re.compile(r"layer[234]\.\d+\..*")
 variable = key_rules.variable_of(RULES)
