@@ -121,6 +121,18 @@ def causal_run(made_once, data_dir):
 
 
 @pytest.fixture(scope="session")
+def exported_run(made_once, causal_run):
+  """The folder of `causal_run` exported in all formats; not to be changed."""
+  from causal_mlr_jax.inference.request import Request
+  from causal_mlr_jax.uses import use
+
+  def make(to):
+    use.use(str(causal_run), "export", Request(output=str(to)))
+
+  return made_once("exported_run", make)
+
+
+@pytest.fixture(scope="session")
 def baseline_run(made_once, data_dir):
   """The folder of a short run of `baseline`, see `small.SHORT`."""
   from causal_mlr_jax import run

@@ -7,15 +7,19 @@ from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.inference import bundle as bundle_lib
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.label_prototypes import no_prototypes
+from configs import choices
 from tests import small
 
 LABELS = ("cat", "dog", "car", "bus", "tree")
 SHAPE = (64, 64, 3)
+# Ends of the paths of variables that are positive.
+POSITIVE = ("/var", "/scale", "constants/head/adjacency")
 
 
 def make_bundle(method, **overrides):
   """A bundle of a small model whose variables are random."""
-  if method in ("feature_split", "c_tran", "ml_gcn", "tdrg", "ssgrl", "ida"):
+  fields = choices.METHODS[method]
+  if "variant" in fields:
     overrides = {"method.variant": "corrected"} | overrides
   config = small.config(method, "data", **overrides)
   rng, count = np.random.default_rng(0), len(LABELS)
@@ -32,7 +36,7 @@ def make_bundle(method, **overrides):
 
 
 def _random(bundle):
-  """Variables of the right shapes; statistics and scales are positive."""
+  """Variables of the right shapes."""
   model = bundle_lib.make_model(bundle)
   inputs = bundle.side | bundle.example_inputs(model_lib.EXAMPLES)
   image = np.zeros((model_lib.EXAMPLES, *bundle.image_shape), np.uint8)
@@ -46,7 +50,7 @@ def _random(bundle):
       return np.zeros(leaf.shape, leaf.dtype)
     found = 0.1 * rng.normal(size=leaf.shape).astype(leaf.dtype)
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    return np.abs(found) + 0.5 if name.endswith(("var", "scale")) else found
+    return np.abs(found) + 0.5 if name.endswith(POSITIVE) else found
 
   return jax.tree_util.tree_map_with_path(value, shapes)
 

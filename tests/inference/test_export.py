@@ -1,7 +1,6 @@
 """An exported model predicts what the model in hand does."""
 
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -15,15 +14,23 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.inference import exported_model
-from causal_mlr_jax.inference.export import onnx, write_folder
+from causal_mlr_jax.inference.export import (
+  onnx,
+  stablehlo,
+  torch,
+  write_folder,
+)
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.inference.trained_model import TrainedModel
 from causal_mlr_jax.training import model as model_lib
+from causal_mlr_jax.uses import use
 from causal_mlr_jax.weights import safetensors_files
 from causal_mlr_jax.weights.mapping import published_methods
+from tests import small
 from tests.inference.exported import images, make_bundle
-from tests.small import few
 
 METHODS = lookup.names(model_lib.METHODS)
+LAYOUTS = lookup.names(published_methods.LAYOUTS)
 # Only what is named here is imported: none of this program.
 ALONE = """
 import sys
@@ -37,7 +44,7 @@ np.savez(sys.argv[3], **found)
 
 
 def export(workdir, output, name):
-  run.use(str(workdir), "export", run.Request(output=str(output), format=name))
+  use.use(str(workdir), "export", Request(output=str(output), format=name))
 
 
 def agree(found, want, atol):
@@ -49,27 +56,102 @@ def agree(found, want, atol):
   assert set(found) == {"logits", "probabilities", *want.parts}
 
 
+def run_stablehlo(folder, batch, tmp_path):
+  np.save(tmp_path / "images.npy", batch)
+  arguments = (folder / "model.stablehlo", tmp_path / "images.npy")
+  subprocess.run(
+    [sys.executable, "-c", ALONE, *arguments, tmp_path / "found.npz"],
+    check=True,
+    cwd=tmp_path,
+  )
+  with np.load(tmp_path / "found.npz") as file:
+    return dict(file)
+
+
+def run_onnx(folder, batch):
+  onnxruntime = pytest.importorskip("onnxruntime")
+  session = onnxruntime.InferenceSession(folder / "model.onnx")
+  names = [value.name for value in session.get_outputs()]
+  found = session.run(names, {"image": batch})
+  return dict(zip(names, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def run_model(causal_run):
+  return causal_mlr_jax.load(causal_run)
+
+
+@pytest.fixture(scope="module")
+def want(run_model):
+  return run_model.predict(images())
+
+
 def test_an_exported_run_is_loaded_and_predicts_the_same_bits(
-  causal_run, tmp_path
+  run_model, want, exported_run
 ):
-  export(causal_run, tmp_path / "out", "safetensors")
-  model = causal_mlr_jax.load(causal_run)
-  again = causal_mlr_jax.load(tmp_path / "out")
-  assert again.labels == model.labels
-  assert again.temperature == model.temperature
-  np.testing.assert_array_equal(again.thresholds, model.thresholds)
-  for want, got in zip(model.predict(images()), again.predict(images())):  # noqa: B905
-    jax.tree.map(np.testing.assert_array_equal, got, want)
-  files = {path.name for path in (tmp_path / "out").iterdir()}
-  assert files == {"model.safetensors", "model.json"}
-  text = (tmp_path / "out" / "model.json").read_text()
+  again = causal_mlr_jax.load(exported_run)
+  assert again.labels == run_model.labels
+  assert again.temperature == run_model.temperature
+  np.testing.assert_array_equal(again.thresholds, run_model.thresholds)
+  got = again.predict(images())
+  jax.tree.map(np.testing.assert_array_equal, tuple(got), tuple(want))
+
+
+def test_stablehlo_runs_with_only_jax_and_numpy(want, exported_run, tmp_path):
+  agree(run_stablehlo(exported_run, images(), tmp_path), want, 1e-5)
+
+
+def test_onnx_runs_in_onnxruntime(want, exported_run):
+  for count in (1, 3):
+    first = want._replace(
+      probabilities=want.probabilities[:count],
+      parts={name: value[:count] for name, value in want.parts.items()},
+    )
+    agree(run_onnx(exported_run, images(count)), first, 1e-4)
+
+
+def test_what_the_folder_holds_and_says(causal_run, exported_run):
+  assert {path.name for path in exported_run.iterdir()} == {
+    *("model.safetensors", "model.json", "model.stablehlo", "model.onnx"),
+    "model_card.md",
+  }
+  text = (exported_run / "model.json").read_text()
+  assert str(causal_run.parent) not in text  # no path of this machine
   found = json.loads(text)
   assert found["method"] == "causal"
-  assert found["config"]["data"]["dir"] == ""
   assert found["normalisation"]["mean"][0] == pytest.approx(123.675)
+  assert found["preprocessing"] == [{"op": "decode"}]
+  assert "never the only copy" in found["files"]["model.stablehlo"]
+  assert found["left_out"].keys() == {"torch"}
+  card = causal_run / "model_card.md"
+  assert (exported_run / "model_card.md").read_text() == card.read_text()
 
 
-@pytest.mark.parametrize("method", few(METHODS, ("baseline", "c_tran")))
+def test_modes_take_an_exported_folder(exported_run, tmp_path, capsys):
+  from PIL import Image
+
+  Image.fromarray(images(1)[0]).save(tmp_path / "1.png")
+  output = tmp_path / "found.jsonl"
+  request = Request(images=str(tmp_path / "1.png"), output=str(output))
+  use.use(str(exported_run), "predict", request)
+  assert len(json.loads(output.read_text())["labels"]) == 32
+  use.use(
+    str(exported_run),
+    "explain",
+    request._replace(output=str(tmp_path / "explained"), top_k=1),
+  )
+  assert (tmp_path / "explained" / "1.png").exists()
+  use.use(str(exported_run), "info", Request())
+  assert "Model card: causal" in capsys.readouterr().out
+  with pytest.raises(UserError, match="is an exported model"):
+    use.use(str(exported_run), "report", Request())
+  export(exported_run, tmp_path / "again", "safetensors")
+  for name in ("model.safetensors", "model_card.md"):
+    again = (tmp_path / "again" / name).read_bytes()
+    assert again == (exported_run / name).read_bytes()
+
+
+@pytest.mark.parametrize("method", small.few(METHODS, ("baseline", "c_tran")))
 def test_arrays_of_every_method_come_back(method, tmp_path):
   bundle = make_bundle(method)
   write_folder.write(bundle, tmp_path / "out", "safetensors")
@@ -84,52 +166,50 @@ def test_arrays_of_every_method_come_back(method, tmp_path):
   assert found.step == bundle.step
 
 
-@pytest.mark.parametrize("method", few(METHODS, ("q2l",)))
-def test_stablehlo_runs_with_only_jax_and_numpy(method, tmp_path):
-  bundle = make_bundle(method)
-  out = tmp_path / "out"
-  write_folder.write(bundle, out, "stablehlo")
-  np.save(tmp_path / "images.npy", images())
-  arguments = (out / "model.stablehlo", tmp_path / "images.npy")
-  subprocess.run(
-    [sys.executable, "-c", ALONE, *arguments, tmp_path / "found.npz"],
-    check=True,
-    cwd=tmp_path,
-  )
-  with np.load(tmp_path / "found.npz") as file:
-    agree(dict(file), TrainedModel(bundle).predict(images()), 1e-5)
-  text = json.loads((out / "model.json").read_text())["files"]
-  assert "never the only copy" in text["model.stablehlo"]
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_both_programs(method, tmp_path):
+  bundle, out = make_bundle(method), tmp_path / "out"
+  write_folder.write(bundle, out, "all")
+  want = TrainedModel(bundle).predict(images())
+  agree(run_stablehlo(out, images(), tmp_path), want, 1e-5)
+  agree(run_onnx(out, images()), want, 1e-4)
+  assert (out / "torch.safetensors").exists() == (method in LAYOUTS)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("method", METHODS)
-def test_onnx_runs_in_onnxruntime(method, tmp_path):
-  onnxruntime = pytest.importorskip("onnxruntime")
-  pytest.importorskip("jax2onnx")
-  bundle = make_bundle(method)
-  write_folder.write(bundle, tmp_path / "out", "onnx")
-  session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
-  names = [value.name for value in session.get_outputs()]
-  model = TrainedModel(bundle)
-  for count in (1, 3):
-    found = session.run(names, {"image": images(count)})
-    want = model.predict(images(count))
-    agree(dict(zip(names, found, strict=True)), want, 1e-4)
-
-
-def test_onnx_without_its_packages_says_what_to_install(tmp_path, monkeypatch):
-  monkeypatch.setattr(onnx, "PACKAGES", ("no_such_package",))
-  bundle = make_bundle("baseline")
-  with pytest.raises(UserError, match=r"requirements-export\.txt"):
+def test_a_wrong_onnx_file_is_not_written(tmp_path):
+  # The converter fixes the number of images in this form of the expectation.
+  bundle = make_bundle(
+    "causal",
+    **{"method.intervention": "pre_norm", "method.expectation": "vmapped"},
+  )
+  with pytest.raises(UserError, match=r"jax2onnx cannot convert .* 'causal'"):
     write_folder.write(bundle, tmp_path / "out", "onnx")
   assert not list(tmp_path.iterdir())
 
 
-def test_published_keys_are_read_again(baseline_run, data_dir, tmp_path):
-  from tests import small
+def test_without_packages_it_is_said_what_to_install(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(onnx, "PACKAGES", ("no_such_package",))
+  monkeypatch.setattr(stablehlo, "PACKAGE", "no_such_package")
+  bundle = make_bundle("causal")
+  for name, words in (
+    ("onnx", r"requirements-export\.txt"),
+    ("stablehlo", "pip install no_such_package"),
+  ):
+    with pytest.raises(UserError, match=words):
+      write_folder.write(bundle, tmp_path / "out", name)
+  assert not list(tmp_path.iterdir())
+  # All that can be had is written, and what is left out is said.
+  write_folder.write(bundle, tmp_path / "out", "all")
+  files = {path.name for path in (tmp_path / "out").iterdir()}
+  assert files == {"model.safetensors", "model.json"}
+  assert "no model.onnx: An ONNX file needs" in capsys.readouterr().err
 
+
+def test_published_keys_are_read_again(baseline_run, data_dir, tmp_path):
   export(baseline_run, tmp_path / "out", "torch")
   file = tmp_path / "out" / "torch.safetensors"
   options = {"init_from": str(file), "init_label_order": "dataset"}
@@ -140,25 +220,44 @@ def test_published_keys_are_read_again(baseline_run, data_dir, tmp_path):
   np.testing.assert_array_equal(found.probabilities, want.probabilities)
 
 
-@pytest.mark.parametrize("method", lookup.names(published_methods.LAYOUTS))
+@pytest.mark.parametrize("method", LAYOUTS)
 def test_published_keys_of_every_layout_become_the_same_variables(
   method, tmp_path
 ):
-  bundle = make_bundle(method)
-  write_folder.write(bundle, tmp_path / "out", "torch")
-  state = safetensors_files.state_dict(tmp_path / "out" / "torch.safetensors")
+  # The published C-Tran has no projection.
+  own = {"method.input_projection": False, "method.embed_dim": 32}
+  bundle = make_bundle(method, **(own if method == "c_tran" else {}))
+  torch.write(bundle, tmp_path / "torch.safetensors")
+  state = safetensors_files.state_dict(tmp_path / "torch.safetensors")
   found = published_methods.convert_method(
     method, "resnet", state, bundle.variables
   )
   jax.tree.map(np.testing.assert_array_equal, found, bundle.variables)
 
 
-def test_no_published_keys_write_nothing(causal_run, tmp_path):
-  with pytest.raises(UserError, match="No published program"):
-    export(causal_run, tmp_path / "out", "torch")
-  with pytest.raises(UserError, match=r"Unknown format 'tflite'"):
-    export(causal_run, tmp_path / "out", "tflite")
+def test_how_to_read_published_keys_of_a_variant_is_said():
+  found = torch.what(make_bundle("ssgrl"))
+  assert "--config.method.variant=corrected" in found
+  assert "other scores" in found
+  assert "--config.init_label_order=dataset" in found
+  found = torch.what(make_bundle("ssgrl", **{"method.variant": "published"}))
+  assert "variant" not in found
+
+
+def test_what_cannot_be_written_writes_nothing(causal_run, tmp_path):
+  for name, words in (
+    ("torch", "No published program"),
+    ("tflite", "Unknown format 'tflite'"),
+  ):
+    with pytest.raises(UserError, match=words):
+      export(causal_run, tmp_path / "out", name)
+  with pytest.raises(UserError, match=r"temperature in model\.json"):
+    use.use(str(causal_run), "export", Request(calibrated=True))
+  own = make_bundle("c_tran", **{"method.input_projection": True})
+  with pytest.raises(UserError, match="no array for params/"):
+    write_folder.write(own, tmp_path / "out", "torch")
   assert not list(tmp_path.iterdir())
+  assert not (causal_run / "export").exists()
 
 
 def test_only_an_earlier_export_is_replaced(tmp_path):
@@ -168,41 +267,59 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
   write_folder.write(bundle, out, "safetensors")
   assert not (out / "torch.safetensors").exists()
   assert [path.name for path in tmp_path.iterdir()] == ["out"]
+  (out / "predictions.jsonl").touch()
   (tmp_path / "mine").mkdir()
   (tmp_path / "mine" / "notes.txt").write_text("mine")
-  for path in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
+  for path in (out, tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
     with pytest.raises(UserError, match="no earlier export"):
       write_folder.check_output(str(path))
 
 
-def test_damaged_files_are_named(tmp_path):
-  whole = tmp_path / "whole"
-  write_folder.write(make_bundle("baseline"), whole, "safetensors")
+def edit(**values):
+  def change(folder):
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
-  def broken(change) -> pathlib.Path:
-    folder = tmp_path / "broken"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(whole, folder)
-    change(folder)
-    return folder
+  return change
 
-  def edit(**values):
-    def change(folder):
-      path = folder / "model.json"
-      path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
-    return change
-
-  def cut(folder):
-    path = folder / "model.safetensors"
+def cut(name):
+  def change(folder):
+    path = folder / name
     path.write_bytes(path.read_bytes()[:-9])
 
-  for change, words in (
-    (cut, "whole safetensors file"),
+  return change
+
+
+@pytest.mark.parametrize(
+  ("change", "words"),
+  [
+    (cut("model.safetensors"), "whole safetensors file"),
     (lambda folder: (folder / "model.safetensors").unlink(), "No such file"),
+    (cut("model.json"), "expected whole JSON"),
+    (lambda folder: (folder / "model.json").write_text("[]"), "is not of a"),
+    (edit(program="other"), "is not of a model"),
     (edit(format=99), "the format 99"),
+    (edit(sha256="0"), "of different exports"),
     (edit(labels=["a", "b"]), "weights are of another model"),
     (edit(config={}), "damaged"),
-  ):
-    with pytest.raises(UserError, match=words):
-      causal_mlr_jax.load(broken(change))
+    (edit(thresholds={}), r"wrong or missing: 'labels'"),
+    (edit(thresholds={"labels": {}}), "wrong or missing: 'cake'"),
+  ],
+)
+def test_damaged_files_are_named(exported_run, tmp_path, change, words):
+  for name in ("model.json", "model.safetensors"):
+    shutil.copy(exported_run / name, tmp_path)
+  change(tmp_path)
+  with pytest.raises(UserError, match=words) as error:
+    causal_mlr_jax.load(tmp_path)
+  assert str(tmp_path) in str(error.value) or "another model" in words
+
+
+def test_a_run_with_damaged_thresholds_is_named(causal_run, tmp_path):
+  shutil.copytree(causal_run, tmp_path / "run")
+  (tmp_path / "run" / "thresholds.json").write_text(
+    json.dumps({"temperature": "warm", "labels": {}})
+  )
+  with pytest.raises(UserError, match=r"thresholds\.json must have"):
+    causal_mlr_jax.load(tmp_path / "run")

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,12 @@ def _converted(bundle: Bundle, names: Sequence[str]) -> bytes:
 
   with _quiet():
     import jax2onnx
+    from jax2onnx.plugins import plugin_system
 
+    # It imports converters for all libraries. Those for Equinox, which models
+    # here do not use, compile for half a minute.
+    with _hidden("equinox"):
+      plugin_system.import_all_plugins()
     model = jax2onnx.to_onnx(
       in_order, [image], input_names=[INPUT], output_names=list(names)
     )
@@ -135,3 +141,16 @@ def _quiet() -> Iterator[None]:
     yield
   finally:
     logging.disable(before)
+
+
+@contextlib.contextmanager
+def _hidden(name: str) -> Iterator[None]:
+  """Makes a module appear not to be installed."""
+  before = sys.modules.get(name)
+  sys.modules[name] = None  # pyright: ignore[reportArgumentType]
+  try:
+    yield
+  finally:
+    del sys.modules[name]
+    if before is not None:
+      sys.modules[name] = before

@@ -20,6 +20,7 @@ SLOPE = 0.2  # of LeakyReLU for negative inputs
 
 def leaky_relu(x: Array) -> Array:
   """Returns x where it is positive, and 0.2 x elsewhere."""
+  # As jax.nn.leaky_relu, which jax2onnx converts for no slope but its own.
   return jnp.where(x >= 0, x, SLOPE * x)
 
 

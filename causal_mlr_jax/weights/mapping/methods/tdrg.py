@@ -49,7 +49,10 @@ RULES = (
 )
 # Axes of length 1 of the published arrays.
 AXES = {
-  r"(transform_\d+|constraint_classifier|gcn_dim_transform)\.weight": (2, 3),
+  r"(transform_(14|28)|constraint_classifier|gcn_dim_transform)\.weight": (
+    2,
+    3,
+  ),
   r"(guidance_(transform|conv)|matrix_transform)\.weight": (2,),
   r"(forward_gcn\.weight|gcn_classifier)\.weight": (2,),
 }
