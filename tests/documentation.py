@@ -167,4 +167,6 @@ def flags_of_program(call):
 def smaller(flags):
   """Flags of a run that takes seconds."""
   named = _CONFIG.search(" ".join(flags))
-  return [*flags, *(SMALLER[named[1]] if named else ())]
+  # All formats take long, and tests have them from `exported_run`.
+  quick = ["--format=safetensors"] if "--mode=export" in flags else []
+  return [*flags, *quick, *(SMALLER[named[1]] if named else ())]

@@ -6,8 +6,11 @@ import shutil
 import types
 
 import jax
+import numpy as np
 import pytest
 
+from causal_mlr_jax.data.preprocess import op_string
+from causal_mlr_jax.inference import image_batches
 from causal_mlr_jax.modes import MODES
 from causal_mlr_jax.sweep.tables import TABLES
 from tests import documentation, heads
@@ -122,19 +125,37 @@ def test_commands_of_a_trained_model_run(trained, forks):
   run_page(OF_A_MODEL, trained, forks)
   assert (trained / "predictions.jsonl").read_text().count("\n") == 2
   assert (trained / "best.csv").read_text().count("\n") == 1 + 2 * 3
+  same = (trained / "same.jsonl").read_text()
+  assert same == (trained / "predictions.jsonl").read_text()
 
 
-def test_samples_of_a_trained_model_run(trained, monkeypatch, capsys):
+def test_samples_of_a_trained_model_run(
+  trained, exported_run, monkeypatch, capsys
+):
+  pytest.importorskip("onnxruntime")
+  shutil.copytree(exported_run, trained / "exported")
   monkeypatch.chdir(trained)
   names = {}
   for block in SAMPLES:
     if block.page == OF_A_MODEL:
       exec(block.text, names)
-  assert names["prediction"].probabilities.shape == (
-    2,
-    len(names["model"].labels),
-  )
+  want = names["prediction"].probabilities
+  assert want.shape == (2, len(names["model"].labels))
   assert "causal" in capsys.readouterr().out
+  for outputs, atol in (
+    (names["outputs"], 1e-4),
+    (names["program"].call(names["pixels"]), 1e-5),
+  ):
+    np.testing.assert_allclose(outputs["probabilities"], want, atol=atol)
+  for text in (
+    "decode|resize(64)",
+    "decode|resize(64, 60)",
+    "decode|resize_small(71)|central_crop(64)",
+  ):
+    names["about"]["preprocessing"] = op_string.describe(text)
+    reader = image_batches.ImageReader(text, (64, 64, 3))
+    for path in ("new_photos/1.png", "new_photos/2.png"):
+      np.testing.assert_array_equal(names["read"](path), reader.read(path))
 
 
 def test_the_sample_of_a_method_keeps_the_contract():

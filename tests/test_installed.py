@@ -19,7 +19,7 @@ TRAINING = (
 # What a wheel is built from.
 SOURCES = (
   *("causal_mlr_jax", "configs", "pyproject.toml", "setup.py"),
-  *("requirements.txt", "README.md", "LICENSE"),
+  *("requirements.txt", "requirements-export.txt", "README.md", "LICENSE"),
 )
 
 
@@ -99,4 +99,5 @@ def test_a_wheel_says_what_it_needs_and_its_licence(installed):
   for requirement in filter(None, needed):
     name = requirement.partition("=")[0].partition(">")[0]
     assert f"Requires-Dist: {name}" in text
+  assert 'Requires-Dist: jax2onnx==0.13.0; extra == "export"' in text
   assert list(installed.glob("causal_mlr_jax-*.dist-info/licenses/LICENSE"))

@@ -18,7 +18,8 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from causal_mlr_jax import __version__, backbones
+import causal_mlr_jax
+from causal_mlr_jax import backbones
 from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.parameter_rules import path_of
@@ -102,12 +103,12 @@ def describe(
   """
   config = as_json(bundle.config)
   for key in PATHS:
-    section, _, name = key.rpartition(".")
-    values = config.get(section, {}) if section else config
+    *sections, name = key.split(".")
+    values = config[sections[0]] if sections else config
     if name in values:
       values[name] = ""
   backbone = backbones.find(bundle.config.backbone.name)
-  versions = {"causal_mlr_jax": __version__}
+  versions = {PROGRAM: causal_mlr_jax.__version__}
   for package in ("jax", "flax", "numpy"):
     versions[package] = importlib.metadata.version(package)
   return {

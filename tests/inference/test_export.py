@@ -76,6 +76,12 @@ def run_onnx(folder, batch):
   return dict(zip(names, found, strict=True))
 
 
+def make_published(method):
+  """A bundle of a model as published: C-Tran has no projection."""
+  own = {"method.input_projection": False, "method.embed_dim": 32}
+  return make_bundle(method, **(own if method == "c_tran" else {}))
+
+
 @pytest.fixture(scope="module")
 def run_model(causal_run):
   return causal_mlr_jax.load(causal_run)
@@ -169,7 +175,7 @@ def test_arrays_of_every_method_come_back(method, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_both_programs(method, tmp_path):
-  bundle, out = make_bundle(method), tmp_path / "out"
+  bundle, out = make_published(method), tmp_path / "out"
   write_folder.write(bundle, out, "all")
   want = TrainedModel(bundle).predict(images())
   agree(run_stablehlo(out, images(), tmp_path), want, 1e-5)
@@ -224,9 +230,7 @@ def test_published_keys_are_read_again(baseline_run, data_dir, tmp_path):
 def test_published_keys_of_every_layout_become_the_same_variables(
   method, tmp_path
 ):
-  # The published C-Tran has no projection.
-  own = {"method.input_projection": False, "method.embed_dim": 32}
-  bundle = make_bundle(method, **(own if method == "c_tran" else {}))
+  bundle = make_published(method)
   torch.write(bundle, tmp_path / "torch.safetensors")
   state = safetensors_files.state_dict(tmp_path / "torch.safetensors")
   found = published_methods.convert_method(

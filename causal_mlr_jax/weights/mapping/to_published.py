@@ -11,11 +11,7 @@ import numpy as np
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.types import Tree
-from causal_mlr_jax.weights.mapping import key_rules, published_methods
-from causal_mlr_jax.weights.mapping.backbones import resnet
-from causal_mlr_jax.weights.mapping.convert import by_path
-
-STATISTICS = {"mean": "running_mean", "var": "running_var"}
+from causal_mlr_jax.weights.mapping import convert, key_rules, published_methods
 
 
 def check(method_name: str, backbone_name: str = "resnet") -> None:
@@ -61,7 +57,7 @@ def state_dict(method_name: str, variables: Tree) -> dict[str, np.ndarray]:
   prefix = getattr(layout, "PREFIX", "")
   own = tuple(getattr(layout, "OWN", ()))
   found = {}
-  for full, value in by_path(variables).items():
+  for full, value in convert.by_path(variables).items():
     collection, part, rest = full.split("/", 2)
     path = f"{collection}/{rest}"
     if part == "head" and any(re.fullmatch(p, path) for p in own):
@@ -84,27 +80,8 @@ def _head(layout: ModuleType, path: str) -> str:
 def _backbone(layout: ModuleType) -> Callable[[str], str]:
   published = getattr(layout, "published_backbone_key", None)
   published = published or layout.backbone_key.published
-  return lambda path: published(resnet_key(path))
-
-
-def resnet_key(path: str) -> str:
-  """Returns torchvision's key of one of our paths of a ResNet.
-
-  Args:
-    path: For example 'params/layer1_0/conv1/kernel'.
-  """
-  collection, *layers, leaf = path.split("/")
-  if collection == "batch_stats":
-    leaf = STATISTICS[leaf]
-  elif leaf != "bias":
-    leaf = "weight"
-  for ours, theirs in resnet.DOWNSAMPLE.items():
-    layers = [ours if layer == theirs else layer for layer in layers]
-  if len(layers) > 1:
-    layers[0] = layers[0].replace("_", ".")
-  key = ".".join([*layers, leaf])
-  assert resnet.variable(key) == path, (path, key)
-  return key
+  key_of = lookup.module(convert.TABLES, "resnet").key_of
+  return lambda path: published(key_of(path))
 
 
 def _published(

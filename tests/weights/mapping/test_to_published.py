@@ -6,7 +6,11 @@ import pytest
 from causal_mlr_jax.core import lookup
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.weights import check
-from causal_mlr_jax.weights.mapping import published_methods, to_published
+from causal_mlr_jax.weights.mapping import (
+  convert,
+  published_methods,
+  to_published,
+)
 from causal_mlr_jax.weights.parity import heads
 from causal_mlr_jax.weights.parity.golden import Golden
 from tests.paths import GOLDEN
@@ -54,7 +58,7 @@ def test_there_and_back(name):
   for key, value in found.items():
     np.testing.assert_array_equal(value, golden.state[key], strict=True)
   # The rest is what ours does not have, such as the identity matrix.
-  ours = to_published.by_path(variables)
+  ours = convert.by_path(variables)
   for key in golden.state.keys() - found.keys():
     assert heads.path_of(network.layout, key) not in ours, key
 

@@ -19,6 +19,7 @@ DOWNSAMPLE = {
   "downsample.0": "downsample_conv",
   "downsample.1": "downsample_bn",
 }
+STATISTICS = {"mean": "running_mean", "var": "running_var"}
 
 
 def variable(key: str) -> str | None:
@@ -30,6 +31,26 @@ def variable(key: str) -> str | None:
   if match["stage"]:
     layer = f"layer{match['stage']}_{match['block']}/{layer}"
   return _leaves.variable(layer, match["leaf"])
+
+
+def key_of(path: str) -> str:
+  """Returns torchvision's key of our variable, the inverse of `variable`.
+
+  Args:
+    path: For example 'params/layer1_0/conv1/kernel'.
+  """
+  collection, *layers, leaf = path.split("/")
+  if collection == "batch_stats":
+    leaf = STATISTICS[leaf]
+  elif leaf != "bias":
+    leaf = "weight"
+  for theirs, ours in DOWNSAMPLE.items():
+    layers = [theirs if layer == ours else layer for layer in layers]
+  if len(layers) > 1:
+    layers[0] = layers[0].replace("_", ".")
+  key = ".".join([*layers, leaf])
+  assert variable(key) == path, (path, key)
+  return key
 
 
 def fields(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
