@@ -40,7 +40,7 @@ FORMAT = 1
 ARRAYS, DESCRIPTION = "model.safetensors", "model.json"
 # Side inputs of several arrays.
 CLASSES = {"confounders": Confounders, "cooccurrence": Cooccurrence}
-# Keys that hold folders and files of the machine that trained.
+# Keys that may hold folders and files of the machine that trained.
 PATHS = (
   "data.dir",
   "data.manual_dir",
@@ -48,6 +48,8 @@ PATHS = (
   "transfer.manual_dir",
   "init_from",
   "side_inputs.glove",
+  "backbone.pretrained",
+  "confounders.backbone.pretrained",
 )
 KEYS = ("labels", "image_shape", "config", "step", "thresholds", "sha256")
 
@@ -102,11 +104,7 @@ def describe(
     left_out: Why a format was not written, by its name.
   """
   config = as_json(bundle.config)
-  for key in PATHS:
-    *sections, name = key.split(".")
-    values = config[sections[0]] if sections else config
-    if name in values:
-      values[name] = ""
+  _leave_out_folders(config)
   backbone = backbones.find(bundle.config.backbone.name)
   versions = {PROGRAM: causal_mlr_jax.__version__}
   for package in ("jax", "flax", "numpy"):
@@ -132,6 +130,17 @@ def describe(
     "left_out": dict(left_out),
     "config": config,
   }
+
+
+def _leave_out_folders(config: dict[str, Any]) -> None:
+  """Leaves only the names of files and folders of the machine that trained."""
+  for key in PATHS:
+    *sections, name = key.split(".")
+    values = config
+    for section in sections:
+      values = values.get(section, {})
+    if name in values:
+      values[name] = pathlib.Path(values[name]).name
 
 
 def read(folder: pathlib.Path) -> Bundle:

@@ -172,6 +172,18 @@ def test_arrays_of_every_method_come_back(method, tmp_path):
   assert found.step == bundle.step
 
 
+def test_no_folder_of_the_machine_that_trained_is_written(tmp_path):
+  bundle = make_bundle(
+    "causal",
+    **{"init_from": "/secret/run", "backbone.pretrained": "/secret/own.pth"},
+  )
+  write_folder.write(bundle, tmp_path / "out", "safetensors")
+  text = (tmp_path / "out" / "model.json").read_text()
+  assert "secret" not in text
+  assert json.loads(text)["config"]["backbone"]["pretrained"] == "own.pth"
+  TrainedModel(exported_model.read(tmp_path / "out"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_both_programs(method, tmp_path):
