@@ -159,6 +159,8 @@ def max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
   Returns:
     Activations [B, H', W', C].
   """
-  pads = ((padding, padding), (padding, padding))
-  # Flax annotates the default of `padding`, a name, and takes widths too.
-  return nn.max_pool(x, (size, size), (stride, stride), pads)  # pyright: ignore[reportArgumentType]
+  # XLA makes one op of both. Widths given to the pool, jax2onnx would ignore.
+  pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+  padded = jnp.pad(x, pads, constant_values=-jnp.inf)
+  window = {"window_shape": (size, size), "strides": (stride, stride)}
+  return nn.max_pool(padded, **window, padding="VALID")
