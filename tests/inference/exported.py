@@ -16,12 +16,22 @@ SHAPE = (64, 64, 3)
 POSITIVE = ("/var", "/scale", "constants/head/adjacency")
 
 
-def make_bundle(method, **overrides):
-  """A bundle of a small model whose variables are random."""
+def make_bundle(method, backbone=None, **overrides):
+  """A bundle of a small model whose variables are random.
+
+  Args:
+    method: Name of the method.
+    backbone: Section of the backbone; None for a small ResNet.
+    overrides: Values by key of the configuration.
+  """
   fields = choices.METHODS[method]
   if "variant" in fields:
     overrides = {"method.variant": "corrected"} | overrides
   config = small.config(method, "data", **overrides)
+  if backbone is not None:
+    config = config.copy_and_resolve_references().unlock()
+    config.backbone = backbone
+    config.lock()
   rng, count = np.random.default_rng(0), len(LABELS)
   every = {
     "confounders": small.confounders(6, 64),

@@ -26,6 +26,7 @@ from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.uses import use
 from causal_mlr_jax.weights import safetensors_files
 from causal_mlr_jax.weights.mapping import published_methods
+from configs import common
 from tests import small
 from tests.inference.exported import images, make_bundle
 
@@ -193,6 +194,21 @@ def test_every_method_has_both_programs(method, tmp_path):
   agree(run_stablehlo(out, images(), tmp_path), want, 1e-5)
   agree(run_onnx(out, images()), want, 1e-4)
   assert (out / "torch.safetensors").exists() == (method in LAYOUTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet", "efficientnet_lite", "beit3"])
+def test_every_backbone_has_both_programs(name, tmp_path):
+  section, out = common.backbone(name), tmp_path / "out"
+  if name == "beit3":
+    section.update(embed_dim=32, num_layers=2, num_heads=4, hidden=64)
+  elif name == "resnet":  # with the first layers that photographs need
+    section.update(depth=18, stage_sizes=(1, 1, 1, 1), width=8)
+  bundle = make_bundle("causal", section)
+  write_folder.write(bundle, out, "all")
+  want = TrainedModel(bundle).predict(images())
+  agree(run_stablehlo(out, images(), tmp_path), want, 1e-5)
+  agree(run_onnx(out, images()), want, 1e-4)
 
 
 @pytest.mark.slow
