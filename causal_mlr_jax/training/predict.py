@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
@@ -14,6 +15,8 @@ from causal_mlr_jax.training.model import Model
 from causal_mlr_jax.training.step import side_of
 
 
+# The stages of a run ask for it one after another, and it is compiled once.
+@functools.lru_cache(maxsize=4)
 def make_predict_step(
   model: Model, method: Method, mesh: Mesh
 ) -> Callable[[Tree, Batch, Side], Array]:

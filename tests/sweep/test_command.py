@@ -23,6 +23,7 @@ SMALL = [
   "--config.train.batch_size=24",
   "--config.train.log_every=2",
   "--config.evaluate.batch_size=48",
+  "--config.evaluate.page=False",
 ]
 # How ml_collections 1.1 loads a configuration file.
 pytestmark = pytest.mark.filterwarnings(
