@@ -297,7 +297,7 @@ def paths(tree: Tree, collection: str) -> dict[str, Array]:
 
 def nhwc(x: np.ndarray) -> Array:
   """Returns an image or a map with its channels last."""
-  return jnp.asarray(np.float32(x).transpose(0, 2, 3, 1))
+  return jnp.asarray(np.asarray(x, np.float32).transpose(0, 2, 3, 1))
 
 
 def nchw(x: Array) -> np.ndarray:

@@ -80,7 +80,7 @@ def run_batch(
     The loss, its terms, the output, the changed variables, and the gradients of
     the parameters and of the maps [B, H, W, C].
   """
-  final_BHWC, labels_BN = heads.nhwc(batch[0]), np.float32(batch[1])
+  final_BHWC, labels_BN = heads.nhwc(batch[0]), np.asarray(batch[1], np.float32)
   return _run(method, head, variables, final_BHWC, labels_BN, side)
 
 
