@@ -22,7 +22,7 @@ from causal_mlr_jax import main, run
 from tests import quick_random
 from tests.data.convert import plain
 
-if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1":
+if quick_random.INSTALLED in os.environ:
   quick_random.install()
 warnings.filterwarnings("ignore", "os.fork")  # no device is in use yet
 

@@ -7,18 +7,22 @@ the forks of `tests/forks.py`; programs that tests start draw as users' do.
 """
 
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import random
 
+# Set in the environment, so that forks draw the same numbers.
+INSTALLED = "TESTS_DRAW_QUICKLY"
 WORDS = {8: jnp.uint8, 16: jnp.uint16, 32: jnp.uint32}
 
 
 def install():
   """Makes all keys that are made from a seed those of the quick generator."""
   jax.random.key = functools.partial(jax.random.key, impl=QUICK)
+  os.environ[INSTALLED] = "1"
 
 
 def _mixed(x):
