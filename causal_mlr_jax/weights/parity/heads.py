@@ -200,8 +200,7 @@ def evaluate(
   golden = network.golden
   params = variables["params"]
   rest = {k: v for k, v in variables.items() if k != "params"}
-  labels = jnp.asarray(golden.inputs["labels"], jnp.float32)
-  batch: Batch = {"labels": labels}
+  batch: Batch = {"labels": jnp.asarray(golden.inputs["labels"], jnp.float32)}
 
   def score(x: Mapping[str, Array]) -> tuple[Array, tuple]:
     output, changed = network.apply(variables, x, train)
@@ -211,14 +210,9 @@ def evaluate(
     output, _ = network.apply({"params": params, **rest}, x, train)
     return network.method.loss(output, batch, network.side, network.criterion)
 
-  @jax.jit
-  def compute(params: Tree, x: Mapping[str, Array]) -> tuple:
-    return (
-      jax.value_and_grad(score, has_aux=True)(x),
-      jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(params, x),
-    )
-
-  # As numpy arrays, on which what follows needs no compilation.
+  of_score = jax.value_and_grad(score, has_aux=True)
+  of_loss = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+  compute = jax.jit(lambda params, x: (of_score(x), of_loss(params, x)))
   scored, lost = jax.device_get(compute(params, dict(inputs)))
   (_, (output, changed)), grad = scored
   (total, parts), (grad_params, grad_input) = lost
