@@ -22,7 +22,8 @@ from causal_mlr_jax.data.dataset import Dataset
 
 # Keys that may change between two starts of a run: where the data lie (a
 # separate check ensures that they are the same), the resources for reading
-# them, and the whole section of what is measured on the trained model.
+# them, whether there is a page, and the whole section of what is measured on
+# the trained model.
 MAY_DIFFER = (
   *(
     f"config.{section}.{key}"
@@ -31,6 +32,7 @@ MAY_DIFFER = (
   ),
   "config.data.threads",
   "config.data.cache_mib",
+  "config.evaluate.page",
   "config.effects",
 )
 

@@ -123,6 +123,8 @@ def evaluate() -> ml_collections.ConfigDict:
       "use_ema": True,  # evaluate the averaged parameters
       # The metric that is shown and that selects the best checkpoint.
       "metric": "map",  # top3_recall
+      # Also write the page of the run, report/index.html, which takes seconds.
+      "page": True,
     }
   )
 

@@ -20,7 +20,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # compiles all of the suite as users' programs are.
 UNOPTIMISED = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 os.environ.setdefault(UNOPTIMISED, "1")
-if os.environ[UNOPTIMISED] == "1":
+QUICK = os.environ[UNOPTIMISED] == "1"
+if QUICK:
   os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
   ).strip()
@@ -29,6 +30,11 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+from tests import quick_random  # noqa: E402
+
+if QUICK:
+  quick_random.install()
 
 # They begin first: whoever takes one at the end keeps all others waiting.
 LONGEST = (
@@ -116,7 +122,7 @@ def causal_run(made_once, data_dir):
   from causal_mlr_jax import run
   from tests import small
 
-  config = small.config("causal", data_dir)
+  config = small.config("causal", data_dir, **{"evaluate.page": True})
   return made_once("causal_run", lambda to: run.run(config, str(to), "train"))
 
 

@@ -19,8 +19,11 @@ from tests.paths import ROOT
 SERVER = """
 import json, os, sys, traceback, warnings
 from causal_mlr_jax import main, run
+from tests import quick_random
 from tests.data.convert import plain
 
+if quick_random.INSTALLED in os.environ:
+  quick_random.install()
 warnings.filterwarnings("ignore", "os.fork")  # no device is in use yet
 
 def call(code, arguments, environment, files):

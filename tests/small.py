@@ -24,7 +24,7 @@ def config(method, data_dir, **overrides):
   c.confounders.early_layer = "stage1"
   c.train.update(batch_size=24, epochs=2.0, log_every=2)
   c.first_stage.epochs = 1.0
-  c.evaluate.update(batch_size=48, every_epochs=1.0)
+  c.evaluate.update(batch_size=48, every_epochs=1.0, page=False)
   for key, value in SIZES.items():
     if key in c.method:
       c.method[key] = value

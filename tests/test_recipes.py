@@ -1,5 +1,7 @@
 """Every published recipe is a configuration that fits its model."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -16,6 +18,7 @@ from configs import choices, coco, coco_stuff, recipes
 from tests import small
 
 LABELS = 6
+KEY = jax.random.key(0)
 
 
 def side():
@@ -27,6 +30,17 @@ def side():
     "label_prototypes": np.ones((LABELS, 2048), np.float32),
     "label_state": np.zeros((2, LABELS), np.int32),
   }
+
+
+@cache
+def backbone_of(backbone, shape):
+  """Shapes of a network's variables and of its features; many recipes share."""
+  features, variables = jax.eval_shape(
+    partial(backbone.init_with_output, train=False),
+    KEY,
+    jax.ShapeDtypeStruct((2, *shape), jnp.float32),
+  )
+  return variables, features
 
 
 def test_a_method_without_a_recipe_is_named(monkeypatch):
@@ -52,17 +66,16 @@ def test_the_recipe_fits_the_model(name, make):
   }
   assert len(shapes) == 1
   model = model_lib.make_model(config, LABELS)
-  variables = jax.eval_shape(
-    lambda key: model.init(
-      key, jnp.zeros((2, *shapes.pop()), jnp.uint8), side(), train=False
-    ),
-    jax.random.key(0),
+  backbone, features = backbone_of(model.backbone, shapes.pop())
+  head = jax.eval_shape(
+    partial(model.head.init, train=False), KEY, features, side()
   )
+  params = {"backbone": backbone["params"], "head": head["params"]}
   # Path rules name parameters that exist; sections hold what is needed.
   for section in (config.train, first(config)):
     schedule = optimizer.make_schedule(section, 100)
-    tx = optimizer.make_optimizer(section, schedule, variables["params"], 100)
-    jax.eval_shape(tx.init, variables["params"])
+    tx = optimizer.make_optimizer(section, schedule, params, 100)
+    jax.eval_shape(tx.init, params)
     assert float(schedule(10)) > 0
   logits = jnp.zeros((2, LABELS))
   criterion = make_criterion(config.loss, config.train.batch_size, LABELS)

@@ -215,7 +215,13 @@ def test_diverging_training_stops_and_keeps_the_last_checkpoint(
   data_dir, tmp_path
 ):
   config = small.config(
-    "baseline", data_dir, **{"train.learning_rate": 1e30, "seed": 1}
+    "baseline",
+    data_dir,
+    **{
+      "train.learning_rate": 1e30,
+      "seed": 1,
+      "backbone.stage_sizes": (1,),  # compiled sooner
+    },
   )
   with pytest.raises(NonFiniteError, match="learning_rate"):
     run.run(config, str(tmp_path / "run"), "train")

@@ -11,6 +11,7 @@ from causal_mlr_jax.stages import evaluation
 from causal_mlr_jax.stages.experiment import Experiment, SideInputs, timed
 from causal_mlr_jax.stages.model import best_variables
 from causal_mlr_jax.training import predict
+from causal_mlr_jax.training.checkpoint import Checkpoints
 from causal_mlr_jax.training.learner import Learner
 
 
@@ -35,14 +36,15 @@ def tune(
     experiment.workdir.decisions,
     experiment.config.data.validation_split,
   )
-  step, variables = best_variables(experiment, learner)
+  best = Checkpoints(experiment.workdir.checkpoints).best_step
 
   def tuned() -> bool:
-    return path.exists() and atomic_files.read_json(path)["step"] == step
+    return path.exists() and atomic_files.read_json(path)["step"] == best
 
   if parallel.decided_by_first(tuned):
     return
   with timed(experiment, "thresholds"):
+    step, variables = best_variables(experiment, learner)
     predict_step = predict.make_predict_step(
       learner.model, experiment.method, experiment.mesh
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -17,8 +18,26 @@ from causal_mlr_jax.training.step import side_of
 def make_predict_step(
   model: Model, method: Method, mesh: Mesh
 ) -> Callable[[Tree, Batch, Side], Array]:
-  """Returns a compiled function (variables, batch, side) -> scores [B, N]."""
+  """Returns a compiled function (variables, batch, side) -> scores [B, N].
 
+  The stages of a run ask for it one after another: it is the same function for
+  an equal model, so that a network is compiled once.
+
+  Args:
+    model: The model.
+    method: The method's module.
+    mesh: The device mesh, from `parallel.make_mesh`.
+  """
+  try:
+    hash(model)
+  except TypeError:  # a field of somebody's own head may be a list
+    return _make_predict_step(model, method, mesh)
+  return _kept_predict_step(cast(Hashable, model), method, mesh)
+
+
+def _make_predict_step(
+  model: Model, method: Method, mesh: Mesh
+) -> Callable[[Tree, Batch, Side], Array]:
   def predict(variables: Tree, batch: Batch, side: Side) -> Array:
     output = model.apply(
       variables, batch["image"], side_of(side, batch), train=False
@@ -29,6 +48,9 @@ def make_predict_step(
   return parallel.pmapped(
     predict, mesh, (replicated, sharded, replicated), sharded
   )
+
+
+_kept_predict_step = functools.lru_cache(maxsize=4)(_make_predict_step)
 
 
 def predict_split(

@@ -204,7 +204,8 @@ def test_one_cluster_is_the_weighted_mean(mesh, rng):
 
 def test_same_key_same_centres(mesh, rng):
   features = rng.normal(size=(300, 4)).astype(np.float32)
-  first, second = (kmeans(features, mesh, 6, key(7)) for _ in range(2))
+  typed = jax.random.key(7, impl="threefry2x32")  # that of a legacy key
+  first, second = (kmeans(features, mesh, 6, typed) for _ in range(2))
   np.testing.assert_array_equal(first.centres_KC, second.centres_KC)
   assert first.history == second.history
   legacy = kmeans(features, mesh, 6, jax.random.PRNGKey(7))

@@ -1,5 +1,6 @@
 """Processes of a host share its cores."""
 
+import functools
 import os
 import sys
 
@@ -9,21 +10,27 @@ import pytest
 from causal_mlr_jax.core import cpu_cores
 from tests.processes import finish, slurm, start_each
 
-# Of the cores that it is told, or of all of them.
+BINDS = {0, 1} <= getattr(os, "sched_getaffinity", lambda pid: set())(0)
+# Of all cores, then of a core of its own.
 SNIPPET = """
 import os, sys
-if sys.argv[1:]:
-  os.sched_setaffinity(0, {int(os.environ[sys.argv[1]])})
 from causal_mlr_jax.core import cpu_cores, parallel
 parallel.initialize()
 print("cores", cpu_cores.share_of_cores())
+if int(sys.argv[1]):
+  os.sched_setaffinity(0, {int(os.environ["SLURM_LOCALID"])})
+  print("bound", cpu_cores.share_of_cores())
 """
 
 
-def own_cores_of_two(*argv):
-  found = start_each([sys.executable, "-c", SNIPPET, *argv], slurm())
-  said = finish(found)
-  return [int(text.split("cores ")[1].split()[0]) for text in said]
+@functools.cache
+def said_by_two():
+  command = [sys.executable, "-c", SNIPPET, str(int(BINDS))]
+  return finish(start_each(command, slurm()))
+
+
+def counted(word):
+  return [int(text.split(word)[1].split()[0]) for text in said_by_two()]
 
 
 def test_a_process_alone_has_all_that_it_is_given():
@@ -32,12 +39,11 @@ def test_a_process_alone_has_all_that_it_is_given():
 
 def test_processes_with_the_same_cores_share_them():
   half = max(1, joblib.cpu_count() // 2)
-  assert own_cores_of_two() == [half, half]
+  assert counted("cores") == [half, half]
 
 
 @pytest.mark.skipif(
-  not {0, 1} <= getattr(os, "sched_getaffinity", lambda pid: set())(0),
-  reason="needs cores 0 and 1, and to bind a process to one of them",
+  not BINDS, reason="needs cores 0 and 1, and to bind a process to one of them"
 )
 def test_processes_that_are_bound_to_cores_of_their_own_keep_them():
-  assert own_cores_of_two("SLURM_LOCALID") == [1, 1]
+  assert counted("bound") == [1, 1]

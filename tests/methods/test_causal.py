@@ -224,7 +224,7 @@ def test_every_learned_confounder_gets_a_gradient(form):
     batch = {"labels": jnp.asarray(make_labels())}
     return causal.loss(output, batch, side, binary_cross_entropy.loss)[0]
 
-  grads = jax.jit(jax.grad(loss))(variables["params"])
-  assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
-  assert (jnp.abs(grads["confounders"]).max(1) > 0).all()
-  assert float(jnp.abs(grads["project_confounders"]["kernel"]).max()) > 0
+  grads = jax.device_get(jax.jit(jax.grad(loss))(variables["params"]))
+  assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+  assert (np.abs(grads["confounders"]).max(1) > 0).all()
+  assert np.abs(grads["project_confounders"]["kernel"]).max() > 0

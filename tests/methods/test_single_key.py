@@ -1,5 +1,7 @@
 """The causal head with one label's feature as the only key."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,12 @@ from tests.methods.test_contract import make, make_inputs
 from tests.nn.causal.test_confounder_expectation import make_case
 
 FORMS = pytest.mark.parametrize("form", lib.FORMS)
+
+
+@partial(jax.jit, static_argnames="form")
+def found(case, form):
+  options = {"form": form, "expectation": "auto", "num_heads": 4}
+  return lib.single_key_logits(*case, **options)
 
 
 def by_definition(case, form):
@@ -32,19 +40,17 @@ def by_definition(case, form):
 @pytest.mark.parametrize("images", [1, 3], ids=["prior", "posterior"])
 def test_equals_the_definition(form, images):
   case = make_case(0, images=images)
-  got = lib.single_key_logits(*case, form=form, expectation="auto", num_heads=4)
+  got = found(case, form)
   want = by_definition(case, form)
   assert got.shape == (3, 5, 5)
-  np.testing.assert_allclose(got, want, atol=1e-5 * float(jnp.abs(want).max()))
+  np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
 
 
 @given(seed=st.integers(0, 2**16), scale=st.floats(0.01, 100))
 def test_the_closed_form_by_the_formula_of_one_key(seed, scale):
   params, x, c, weight = make_case(seed)
   x = scale * x
-  got = lib.single_key_logits(
-    params, x, c, weight, form="post_norm", expectation="auto", num_heads=4
-  )
+  got = found((params, x, c, weight), "post_norm")
   # σ is left out: Σ_k P_k fc2(LN(y_j + W_o W_v (x_i + c_k))), in float64.
   f64 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
   total = np.zeros((5, 5))

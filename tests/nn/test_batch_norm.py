@@ -1,5 +1,7 @@
 """Batch normalisation: values by hand, synchronised, frozen, unmapped."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +86,7 @@ def test_statistics_are_float32_under_bfloat16(x):
   np.testing.assert_allclose(new, 0.9 * np.asarray(old) + 0.1 * mean, rtol=1e-5)
 
 
+@partial(jax.jit, static_argnums=0)
 def loss_and_stats(layer, variables, x, weight):
   """A loss that is a mean over examples, with its gradient."""
 
@@ -115,7 +118,7 @@ def test_four_shards_equal_one_batch(x, rng):
     expected = np.broadcast_to(expected, got.shape)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
 
-  mapped = jax.vmap(shard_step, axis_name=parallel.AXIS)
+  mapped = jax.jit(jax.vmap(shard_step, axis_name=parallel.AXIS))
   jax.tree.map(close, mapped(split(x), split(weight)), whole)
 
 

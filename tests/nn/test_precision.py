@@ -28,7 +28,7 @@ def make(form, expectation):
   labels_BN = jax.random.bernoulli(keys[3], 0.3, (BATCH, LABELS))
   head = CausalHead(4, 2 * DIM, form, expectation)
   inputs = (x_BND, query_ND, confounder_KD, weight_BK)
-  params = head.init(keys[4], *inputs)
+  params = jax.jit(head.init)(keys[4], *inputs)
 
   def loss(params):
     logits = head.apply(params, *inputs)
@@ -43,11 +43,11 @@ def make(form, expectation):
 
 def errors(found, exact):
   """Relative errors of logits and gradients, without gradients of 0."""
-  size = max(float(jnp.linalg.norm(jnp.ravel(x))) for x in exact.values())
+  size = max(np.linalg.norm(np.ravel(x)) for x in exact.values())
   return {
     name: relative(found[name], value)
     for name, value in exact.items()
-    if float(jnp.linalg.norm(jnp.ravel(value))) > 1e-4 * size
+    if np.linalg.norm(np.ravel(value)) > 1e-4 * size
   }
 
 

@@ -14,7 +14,8 @@ from tests import small
 @pytest.fixture(scope="module")
 def audited(data_dir, tmp_path_factory):
   path = tmp_path_factory.mktemp("audit")
-  config = small.config("causal", data_dir, **{"audit.num_pairs": 5})
+  flags = {"audit.num_pairs": 5, "backbone.stage_sizes": (1,)}
+  config = small.config("causal", data_dir, **flags)
   run.run(config, str(path), "audit")
   return path / "audit"
 

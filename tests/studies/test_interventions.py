@@ -14,7 +14,7 @@ LABELS, IMAGES, BATCH = 4, 5, 3
 
 
 def make_model(name, data_dir):
-  config = small.config(name, data_dir)
+  config = small.config(name, data_dir, **{"backbone.stage_sizes": (1,)})
   model = model_lib.make_model(config, LABELS)
   side = {"confounders": small.confounders()} if name == "causal" else {}
   examples = np.full((model_lib.EXAMPLES, LABELS), UNKNOWN, np.int32)

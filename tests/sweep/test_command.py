@@ -20,9 +20,11 @@ from tests.sweep.prepared import FAILURE, plan, scored, write
 SMALL = [
   "--config.data.variant=small",
   "--config.backbone.width=8",
+  "--config.backbone.stage_sizes=(1,)",
   "--config.train.batch_size=24",
   "--config.train.log_every=2",
   "--config.evaluate.batch_size=48",
+  "--config.evaluate.page=False",
 ]
 # How ml_collections 1.1 loads a configuration file.
 pytestmark = pytest.mark.filterwarnings(
@@ -220,7 +222,7 @@ def states(workdir):
 
 def test_a_sweep_trains_a_row_once(data_dir, cli, tmp_path):
   given = flags(tmp_path, data_dir, "baseline", "0", epochs=0.1)
-  code, _, err = call(*given)
+  code, _, err = cli(*given)  # which trains in a process
   assert code == 0, err
   assert "sweep: 1/1 runs done, 0 failed, time left: 0 s" in err
   assert states(tmp_path) == {"baseline": ["done"]}

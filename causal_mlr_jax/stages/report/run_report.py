@@ -59,7 +59,8 @@ def report(
     if jax.process_index() == 0:
       atomic_files.write_json(path, result)
       card.write(workdir)
-  run_page.write(experiment, dataset, side_inputs, learner, found.first)
+  if config.evaluate.page:
+    run_page.write(experiment, dataset, side_inputs, learner, found.first)
   if jax.process_index() == 0:
     summary.show(path)
 

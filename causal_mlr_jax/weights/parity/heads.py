@@ -200,8 +200,7 @@ def evaluate(
   golden = network.golden
   params = variables["params"]
   rest = {k: v for k, v in variables.items() if k != "params"}
-  labels = jnp.asarray(golden.inputs["labels"], jnp.float32)
-  batch: Batch = {"labels": labels}
+  batch: Batch = {"labels": jnp.asarray(golden.inputs["labels"], jnp.float32)}
 
   def score(x: Mapping[str, Array]) -> tuple[Array, tuple]:
     output, changed = network.apply(variables, x, train)
@@ -211,12 +210,12 @@ def evaluate(
     output, _ = network.apply({"params": params, **rest}, x, train)
     return network.method.loss(output, batch, network.side, network.criterion)
 
-  (_, (output, changed)), grad = jax.jit(
-    jax.value_and_grad(score, has_aux=True)
-  )(dict(inputs))
-  (total, parts), (grad_params, grad_input) = jax.jit(
-    jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-  )(params, dict(inputs))
+  of_score = jax.value_and_grad(score, has_aux=True)
+  of_loss = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+  compute = jax.jit(lambda params, x: (of_score(x), of_loss(params, x)))
+  scored, lost = jax.device_get(compute(params, dict(inputs)))
+  (_, (output, changed)), grad = scored
+  (total, parts), (grad_params, grad_input) = lost
   outputs = network.case.outputs(output, golden)
   found: Results = {f"output/{k}": np.asarray(v) for k, v in outputs.items()}
   if network.backbone is not None:
@@ -238,7 +237,7 @@ def _input_gradients(
   for ours, grad in grads.items():
     name = "input" if len(grads) == 1 else f"input_{theirs[ours]}"
     found[f"{group}/{name}"] = nchw(grad)
-    found[f"{group}_norm/{name}"] = jnp.linalg.norm(grad.ravel())
+    found[f"{group}_norm/{name}"] = np.linalg.norm(grad)
   return found
 
 
@@ -246,7 +245,7 @@ def _parameter_norms(network: Network, grads: Tree) -> Results:
   """Returns the norm of the gradient of each torch parameter."""
   frozen = getattr(network.case, "FROZEN", None)
   squares = {
-    path: float(jnp.square(leaf).sum())
+    path: float(np.square(leaf).sum())
     for path, leaf in paths(grads, "params").items()
   }
   found = {}
@@ -292,7 +291,7 @@ def paths(tree: Tree, collection: str) -> dict[str, Array]:
 
 def nhwc(x: np.ndarray) -> Array:
   """Returns an image or a map with its channels last."""
-  return jnp.asarray(x, jnp.float32).transpose(0, 2, 3, 1)
+  return jnp.asarray(np.asarray(x, np.float32).transpose(0, 2, 3, 1))
 
 
 def nchw(x: Array) -> np.ndarray:

@@ -7,11 +7,11 @@ training batches without updates of the weights. Gradients are under
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -53,7 +53,8 @@ def variables_of(
     features: Features to initialise the head with.
     state: Arrays by torch key.
   """
-  variables = head.init(jax.random.key(0), features, {}, train=False)
+  init = jax.jit(functools.partial(head.init, train=False))
+  variables = init(jax.random.key(0), features, {})
   target = {k: {"head": v} for k, v in variables.items()}
   found = published_methods.convert_head(name, state, target)
   return published_methods.part_of(found, "head")
@@ -79,7 +80,19 @@ def run_batch(
     The loss, its terms, the output, the changed variables, and the gradients of
     the parameters and of the maps [B, H, W, C].
   """
-  labels_BN = jnp.asarray(batch[1], jnp.float32)
+  final_BHWC, labels_BN = heads.nhwc(batch[0]), np.asarray(batch[1], np.float32)
+  return _run(method, head, variables, final_BHWC, labels_BN, side)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "head"))
+def _run(
+  method: Method,
+  head: Any,
+  variables: Tree,
+  final_BHWC: Array,
+  labels_BN: Array,
+  side: Side,
+) -> tuple[Any, ...]:
   section = ml_collections.ConfigDict(heads.section())
   criterion = make_criterion(section, *labels_BN.shape)
   mutable = [c for c in variables if c != "params"]
@@ -97,7 +110,7 @@ def run_batch(
     return value, (parts, output, changed)
 
   run: Callable = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-  (value, aux), grads = run(variables["params"], heads.nhwc(batch[0]))
+  (value, aux), grads = run(variables["params"], final_BHWC)
   return value, *aux, *grads
 
 
