@@ -33,7 +33,7 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core.errors import Preempted
 from causal_mlr_jax.training import loop
 from causal_mlr_jax.training.metrics_writer import Writer
-from configs import choices, context_emoji
+from configs import context_emoji, registry
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "workdir; set by the script")
 PHASES = ("start", "resume")
@@ -42,8 +42,8 @@ PHASES = ("start", "resume")
 def part(workdir: str) -> None:
   """Runs the program for one step and prints the memory it used."""
   config = context_emoji.get_config("q2l")
-  config.method.update(choices.METHODS["q2l"])
-  config.backbone.update(choices.BACKBONES["resnet"])
+  config.method.update(registry.METHODS["q2l"])
+  config.backbone.update(registry.BACKBONES["resnet"])
   config.backbone.pretrained = "scratch"
   config.data.update(variant="small", dir=f"{workdir}/data")
   config.train.update(batch_size=8, log_every=1)

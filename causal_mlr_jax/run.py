@@ -21,11 +21,11 @@ from causal_mlr_jax.stages import (
   config_check,
   confounders,
   data,
-  decisions,
   first_stage,
   model,
   required_files,
   side_inputs,
+  thresholds,
   training,
   transfer,
 )
@@ -72,7 +72,7 @@ def train(experiment: Experiment) -> None:
   dataset, target = _data(experiment)
   inputs, learner = _model(experiment, dataset, may_train=True)
   training.train(experiment, dataset, inputs, learner)
-  decisions.tune(experiment, dataset, inputs, learner)
+  thresholds.tune(experiment, dataset, inputs, learner)
   report(experiment, dataset, inputs, learner, target)
 
 
@@ -107,7 +107,7 @@ def evaluate(experiment: Experiment) -> None:
   """Scores the best checkpoint and reports."""
   dataset, target = _data(experiment)
   inputs, learner = _model(experiment, dataset)
-  decisions.tune(experiment, dataset, inputs, learner)
+  thresholds.tune(experiment, dataset, inputs, learner)
   report(experiment, dataset, inputs, learner, target)
 
 

@@ -78,7 +78,7 @@ class Workdir:
     return self.side_inputs / "label_embeddings.npz"
 
   @property
-  def decisions(self) -> pathlib.Path:
+  def thresholds(self) -> pathlib.Path:
     """The file of the labels' thresholds and of the temperature."""
     return self.path / "thresholds.json"
 

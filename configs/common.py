@@ -7,7 +7,7 @@ locked: any key that is not defined here is an error.
 
 import ml_collections
 
-from configs.choices import BACKBONES, LOSSES, METHODS
+from configs.registry import BACKBONES, LOSSES, METHODS
 
 
 def choice(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
@@ -28,7 +28,7 @@ def named(kind: str, table: dict, name: str) -> ml_collections.ConfigDict:
     # names the table.
     from causal_mlr_jax.core.lookup import unknown_name
 
-    raise unknown_name(f"{kind} (a line of configs/choices.py)", name, table)
+    raise unknown_name(f"{kind} (a line of configs/registry.py)", name, table)
   return ml_collections.ConfigDict({"name": name} | table[name])
 
 
@@ -38,7 +38,7 @@ def loss(
   """Returns a loss's section.
 
   Args:
-    name: A key of `choices.LOSSES`.
+    name: A key of `registry.LOSSES`.
     reduction: Reduction over the global batch: 'mean'; 'batch_sum', the sum
       over examples of the mean over labels; 'sum', the sum over both.
     scale: Factor of the loss.
@@ -52,7 +52,7 @@ def backbone(name: str, pretrained: str = "") -> ml_collections.ConfigDict:
   """Returns a backbone's section.
 
   Args:
-    name: A key of `choices.BACKBONES`.
+    name: A key of `registry.BACKBONES`.
     pretrained: Weights to start from: 'efficientnet_lite0', which come in a
       package; 'IMAGENET1K_V1' or 'IMAGENET1K_V2', torchvision's weights of a
       ResNet, from a file in pretrained/; the path of another .pth or
@@ -70,8 +70,8 @@ def get_config(
   """Returns all keys with their defaults.
 
   Args:
-    method: A key of `choices.METHODS`.
-    backbone_name: A key of `choices.BACKBONES`.
+    method: A key of `registry.METHODS`.
+    backbone_name: A key of `registry.BACKBONES`.
   """
   config = ml_collections.ConfigDict()
   config.seed = 0

@@ -57,7 +57,7 @@ def get_config(method: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    method: A key of `choices.METHODS`.
+    method: A key of `registry.METHODS`.
   """
   config = common.get_config(method, "resnet")
   for key, value in SIZES.items():

@@ -3,7 +3,7 @@ r"""Your own images and labels, with EfficientNet-Lite0 at 224 pixels.
   python -m causal_mlr_jax.main --config=configs/folder.py:METHOD[,light] \
     --config.data.manual_dir=DIR --workdir=WORKDIR
 
-METHOD is a key of `choices.METHODS`, `causal` by default. DIR holds one of
+METHOD is a key of `registry.METHODS`, `causal` by default. DIR holds one of
 
   labels.csv (any name)             path,labels[,split] or path,<label>,...
   labels.json (any name)            of COCO or of mmpretrain
@@ -51,8 +51,8 @@ def get_config(argument: str = "causal") -> ml_collections.ConfigDict:
   """Returns the configuration.
 
   Args:
-    argument: A key of `choices.METHODS`, and after a comma 'full' (the default)
-      or 'light'.
+    argument: A key of `registry.METHODS`, and after a comma 'full' (the
+      default) or 'light'.
   """
   method, _, size = argument.partition(",")
   config = common.get_config(method, "efficientnet_lite")

@@ -13,7 +13,7 @@ def configuration(
   """Returns the configuration of a published data set.
 
   Args:
-    argument: A key of `choices.METHODS`, and after a comma 'published' (the
+    argument: A key of `registry.METHODS`, and after a comma 'published' (the
       default), the method's own recipe, or 'common', one recipe for all.
     builder: The data set's module.
     depth: Depth of the ResNet.

@@ -9,13 +9,13 @@ from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import dataset as dataset_lib
 from causal_mlr_jax.data.dataset import BUILDERS
 from causal_mlr_jax.data.preprocess import op_string
-from configs import choices, deepfashion, folder, nus_wide
+from configs import deepfashion, folder, nus_wide, registry
 
 CONFIGS = (deepfashion, folder, nus_wide)
 
 
 @pytest.mark.parametrize("module", CONFIGS)
-@pytest.mark.parametrize("method", choices.METHODS)
+@pytest.mark.parametrize("method", registry.METHODS)
 def test_every_method_has_a_configuration(module, method):
   config = module.get_config(method).lock()
   assert config.method.name == method

@@ -12,7 +12,7 @@ import pytest
 from causal_mlr_jax.data.preprocess import op_string
 from causal_mlr_jax.inference import image_batches
 from causal_mlr_jax.modes import MODES
-from causal_mlr_jax.sweep.tables import TABLES
+from causal_mlr_jax.sweep.table_rows import TABLES
 from tests import documentation, heads
 from tests.documentation import PAGES, UNMET
 from tests.methods import test_contract

@@ -14,7 +14,7 @@ from causal_mlr_jax.data.preprocess import op_string
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training import optimizer
 from causal_mlr_jax.training.criterion import make_criterion
-from configs import choices, coco, coco_stuff, recipes
+from configs import coco, coco_stuff, recipes, registry
 from tests import small
 
 LABELS = 6
@@ -44,7 +44,7 @@ def backbone_of(backbone, shape):
 
 
 def test_a_method_without_a_recipe_is_named(monkeypatch):
-  monkeypatch.setitem(choices.METHODS, "mine", {"hidden": 3})
+  monkeypatch.setitem(registry.METHODS, "mine", {"hidden": 3})
   with pytest.raises(UserError, match=r"recipe.*'mine'"):
     coco.get_config("mine")
 

@@ -31,7 +31,7 @@ def unknown_key(error: BaseException) -> str:
   return (
     f"Unknown configuration key {' '.join(str(error.args[0]).split())} "
     "(expected a key of configs/common.py, or below config.method a field of "
-    "that method in configs/choices.py)"
+    "that method in configs/registry.py)"
   )
 
 

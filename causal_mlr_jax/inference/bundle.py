@@ -110,12 +110,12 @@ def read_workdir(path: str) -> Bundle:
     {"params": params, **rest},
     _side_inputs(folder, config, labels),
     step,
-    atomic_files.read_json(folder.decisions)
-    if folder.decisions.exists()
+    atomic_files.read_json(folder.thresholds)
+    if folder.thresholds.exists()
     else None,
   )
   check_variables(bundle)
-  check_decisions(bundle, folder.decisions)
+  check_decisions(bundle, folder.thresholds)
   return bundle
 
 

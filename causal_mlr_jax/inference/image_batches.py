@@ -20,7 +20,7 @@ from causal_mlr_jax.data.formats import image_check
 from causal_mlr_jax.data.preprocess import op_string
 from causal_mlr_jax.data.preprocess.decode import decode_bytes
 from causal_mlr_jax.data.preprocess.resampling import resized
-from causal_mlr_jax.data.preprocess.to_rgb import to_rgb
+from causal_mlr_jax.data.preprocess.upright_rgb import to_rgb
 
 # A path, encoded bytes, an image of Pillow, or uint8 pixels [H, W], [H, W, 3]
 # or [H, W, 4].

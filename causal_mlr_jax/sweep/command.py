@@ -36,7 +36,7 @@ from causal_mlr_jax import main as program
 from causal_mlr_jax.core import errors, progress
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.sweep import plan as sweep_plan
-from causal_mlr_jax.sweep import process, tables, write_table
+from causal_mlr_jax.sweep import process, table_rows, write_table
 from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.plan import Plan
 from causal_mlr_jax.sweep.run_configs import ConfigSource, Run
@@ -47,7 +47,7 @@ POLL_SECONDS = 1.0
 
 FLAGS = flags.FLAGS
 _TABLE = flags.DEFINE_string(
-  "table", None, f"The table to fill, one of {', '.join(tables.TABLES)}."
+  "table", None, f"The table to fill, one of {', '.join(table_rows.TABLES)}."
 )
 _SEEDS = flags.DEFINE_string(
   "seeds", "0,1,2,3,4", "Each row is trained once with each of these seeds."
@@ -226,7 +226,7 @@ def main(argv: Sequence[str]) -> int:
   if _TABLE.value is None:
     raise UserError(
       "No table given: expected --table=NAME with one of "
-      f"{', '.join(tables.TABLES)}."
+      f"{', '.join(table_rows.TABLES)}."
     )
   for name in ("mode", "distributed"):
     if FLAGS[name].present:

@@ -11,11 +11,10 @@ from causal_mlr_jax import workdir
 from causal_mlr_jax.core import atomic_files
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.lookup import unknown_name
-from causal_mlr_jax.sweep import run_configs
+from causal_mlr_jax.sweep import run_configs, table_rows
 from causal_mlr_jax.sweep import runs as sweep_runs
-from causal_mlr_jax.sweep import tables as sweep_tables
 from causal_mlr_jax.sweep.run_configs import ConfigSource, Run
-from causal_mlr_jax.sweep.tables import Row, Table
+from causal_mlr_jax.sweep.table_rows import Row, Table
 from causal_mlr_jax.weights import weight_sources
 
 
@@ -59,8 +58,8 @@ def make_plan(
   Raises:
     UserError: no such table or row, or a configuration that cannot be.
   """
-  table = sweep_tables.find(name)
-  selected = sweep_tables.select(table, row_names)
+  table = table_rows.find(name)
+  selected = table_rows.select(table, row_names)
   if reference:
     table = _compared_with(table, selected, reference)
   not_taken = run_configs.not_taken(source, selected)

@@ -16,7 +16,7 @@ from causal_mlr_jax.sweep import plan as sweep_plan
 from causal_mlr_jax.sweep.aggregate import TRAINING_LABELS, VALUES, Part
 from causal_mlr_jax.sweep.plan import Plan
 from causal_mlr_jax.sweep.run_configs import Run
-from causal_mlr_jax.sweep.tables import Row
+from causal_mlr_jax.sweep.table_rows import Row
 
 NO_REPORT: Mapping[str, Any] = {"metrics": {}}
 

@@ -15,7 +15,7 @@ from causal_mlr_jax import workdir
 from causal_mlr_jax.core import errors
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.core.fingerprint import fingerprint
-from causal_mlr_jax.sweep.tables import Row
+from causal_mlr_jax.sweep.table_rows import Row
 
 LEFT_OUT = (*workdir.MAY_DIFFER, "config.seed")
 _OF_METHOD = re.compile(r"--?(?:no)?config\.method\.([^=.]+)")

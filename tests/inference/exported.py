@@ -7,7 +7,7 @@ from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.inference import bundle as bundle_lib
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.label_prototypes import no_prototypes
-from configs import choices
+from configs import registry
 from tests import small
 
 LABELS = ("cat", "dog", "car", "bus", "tree")
@@ -24,7 +24,7 @@ def make_bundle(method, backbone=None, **overrides):
     backbone: Section of the backbone; None for a small ResNet.
     overrides: Values by key of the configuration.
   """
-  fields = choices.METHODS[method]
+  fields = registry.METHODS[method]
   if "variant" in fields:
     overrides = {"method.variant": "corrected"} | overrides
   config = small.config(method, "data", **overrides)

@@ -13,7 +13,7 @@ from causal_mlr_jax.core.types import ACTIVATION, ATTENTION, Features
 from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.losses import binary_cross_entropy
 from causal_mlr_jax.training import model as model_lib
-from configs import choices
+from configs import registry
 from tests import heads, small
 from tests.rounding import relative
 
@@ -43,7 +43,7 @@ WITHOUT_GRADIENT = (
 
 def make(name, **options):
   method = model_lib.find_method(name)
-  fields = dict(choices.METHODS[name])
+  fields = dict(registry.METHODS[name])
   if "variant" in fields:
     fields["variant"] = "corrected"  # what 'auto' is without a checkpoint
   fields |= {k: v for k, v in SMALL.items() if k in fields}
@@ -86,7 +86,7 @@ def make_reference(features):
 
 
 def test_every_method_has_its_line_in_the_configuration():
-  assert set(NAMES) == set(choices.METHODS)
+  assert set(NAMES) == set(registry.METHODS)
 
 
 @cache

@@ -4,12 +4,12 @@ import json
 
 from causal_mlr_jax.studies.effects.report import COLUMNS, MEASURES
 from causal_mlr_jax.sweep import plan as sweep_plan
-from causal_mlr_jax.sweep import tables
+from causal_mlr_jax.sweep import table_rows
 from causal_mlr_jax.sweep.run_configs import ConfigSource
 
 EMOJI = ConfigSource("configs/context_emoji.py")
 # A row that cannot be run.
-WEIGHTLESS = (tables.Row("beit3", weights="pretrained/beit3.pth"), {})
+WEIGHTLESS = (table_rows.Row("beit3", weights="pretrained/beit3.pth"), {})
 FAILURE = {"exit_code": 3, "reason": "the loss is not finite", "time": 1.0}
 
 

@@ -11,7 +11,7 @@ import pytest
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.stages import config_check
-from causal_mlr_jax.sweep import command, run_configs, tables, write_table
+from causal_mlr_jax.sweep import command, run_configs, table_rows, write_table
 from causal_mlr_jax.sweep import plan as sweep_plan
 from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.run_configs import ConfigSource
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def rows(source):
-  for name, table in tables.TABLES.items():
+  for name, table in table_rows.TABLES.items():
     for row in table.rows:
       made = run_configs.make(row, source, [0], pathlib.Path("runs"))
       yield name, row, made[0]
@@ -78,7 +78,7 @@ def test_every_configuration_passes():
 
 
 def test_the_tables_are_complete():
-  names = {name: t.rows for name, t in tables.TABLES.items()}
+  names = {name: t.rows for name, t in table_rows.TABLES.items()}
   methods = sorted(p.stem for p in (ROOT / "causal_mlr_jax/methods").glob("*"))
   methods = [m for m in methods if not m.startswith("__")]
   assert sorted(row.name for row in names["methods"]) == methods
@@ -90,12 +90,12 @@ def test_the_tables_are_complete():
   ]
   numbers = [int(row.x) for row in names["clusters"]]
   assert numbers == [1, 5, 20, 40, 60, 80, 100, 200, 500]
-  for table in tables.TABLES.values():
+  for table in table_rows.TABLES.values():
     known = {row.name for row in table.rows}
     assert len(known) == len(table.rows)
     for paper in table.paper.values():
       assert paper.keys() <= known
-  paper = tables.TABLES["transfer"].paper
+  paper = table_rows.TABLES["transfer"].paper
   assert paper["coco to nus_wide"]["q2l"] == (None, None, 82.1)
   assert paper["nus_wide to coco"]["q2l"] == (None, None, 78.6)
 
@@ -110,11 +110,11 @@ def test_the_papers_numbers_find_their_data_and_split():
       ConfigSource(f"configs/{file}.py"), "causal"
     )
     assert sweep_plan.data_name(config) == name
-    assert sweep_plan.split_of(tables.find("methods"), config) == split
+    assert sweep_plan.split_of(table_rows.find("methods"), config) == split
 
 
 def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
-  last, first = map(tables.find, ("transfer", "methods"))
+  last, first = map(table_rows.find, ("transfer", "methods"))
   _, config = run_configs.resolve(EMOJI, "causal")
   assert sweep_plan.split_of(last, config) == "test_shifted"
   assert sweep_plan.split_of(first, config) == "test"
@@ -125,8 +125,8 @@ def test_the_transfer_table_is_of_the_last_split_and_others_of_the_first():
 
 
 def test_rows_that_look_at_the_target_need_one():
-  (both,) = tables.select(tables.find("transfer"), ["causal_both"])
-  plain = tables.Row("causal")
+  (both,) = table_rows.select(table_rows.find("transfer"), ["causal_both"])
+  plain = table_rows.Row("causal")
   for file, reason in (
     ("context_emoji", ""),
     ("coco_to_nus", ""),
@@ -159,7 +159,7 @@ def test_rows_without_a_target_are_shown_with_the_reason(tmp_path):
 
 
 def test_tuning_sees_no_test_image():
-  rows = tables.find("tuning").rows
+  rows = table_rows.find("tuning").rows
   made = run_configs.make(rows[1], COMMON, [100], pathlib.Path())[100].config
   assert made["data"]["test_splits"] == ["train[95%:]"]
   assert rows[0].name == "baseline lr=0.04"
@@ -180,8 +180,8 @@ def test_tuning_sees_no_test_image():
 
 
 def test_decouple_has_the_sizes_of_the_causal_method():
-  table = tables.find("modules")
-  (row,) = tables.select(table, ["decouple"])
+  table = table_rows.find("modules")
+  (row,) = table_rows.select(table, ["decouple"])
   made = run_configs.make(row, COMMON, [0], pathlib.Path())[0]
   method = made.config["method"]
   assert method["name"] == "q2l"
@@ -194,7 +194,7 @@ def test_decouple_has_the_sizes_of_the_causal_method():
 
 def folder_of(method="causal", *overrides, seed=0):
   source = EMOJI._replace(overrides=overrides)
-  row = tables.Row(method, method=method)
+  row = table_rows.Row(method, method=method)
   (made,) = run_configs.make(row, source, [seed], pathlib.Path()).values()
   return made.folder.name
 
@@ -286,7 +286,7 @@ def test_rows_without_weights_have_no_runs(tmp_path):
 
 
 def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
-  row = tables.find("confounder_backbone").rows[2]
+  row = table_rows.find("confounder_backbone").rows[2]
   made = run_configs.make(row, EMOJI, [0], tmp_path)[0]
   section = made.config["confounders"]["backbone"]
   assert (section["name"], section["depth"]) == ("resnet", 101)
@@ -299,7 +299,7 @@ def test_rows_have_runs_where_their_file_is(tmp_path, monkeypatch):
 
 
 def test_a_report_of_another_configuration_does_not_count(tmp_path):
-  (row,) = tables.select(tables.find("methods"), ["ml_gcn"])
+  (row,) = table_rows.select(table_rows.find("methods"), ["ml_gcn"])
   made = run_configs.make(row, EMOJI, [0], tmp_path)[0]
   assert sweep_runs.state_of(made) is sweep_runs.State.MISSING
   config = json.loads(json.dumps(made.config))

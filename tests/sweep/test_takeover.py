@@ -6,7 +6,7 @@ import time
 import pytest
 
 from causal_mlr_jax.sweep import plan as sweep_plan
-from causal_mlr_jax.sweep import process, run_configs, tables
+from causal_mlr_jax.sweep import process, run_configs, table_rows
 from causal_mlr_jax.sweep import runs as sweep_runs
 from causal_mlr_jax.sweep.runs import State
 from tests import small
@@ -83,7 +83,7 @@ def test_a_fusion_has_the_training_of_the_default_and_another_folder(tmp_path):
     assert other[seed].trained.folder == default[seed].folder
     assert other[seed].folder != default[seed].folder
     assert other[seed].config["method"]["fusion"] == "max"
-  (causal,) = tables.select(tables.find("methods"), ["causal"])
+  (causal,) = table_rows.select(table_rows.find("methods"), ["causal"])
   made = run_configs.make(causal, EMOJI, (0, 1), tmp_path / "runs")
   assert [run.folder for run in made.values()] == [
     run.folder for run in default.values()

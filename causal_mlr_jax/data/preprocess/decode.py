@@ -18,7 +18,7 @@ from PIL import Image
 
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data.preprocess.resampling import Box, scratch
-from causal_mlr_jax.data.preprocess.to_rgb import (
+from causal_mlr_jax.data.preprocess.upright_rgb import (
   exif_orientation,
   to_rgb,
   upright,

@@ -17,7 +17,7 @@ from causal_mlr_jax.data.preprocess.resampling import (
   resized,
   sampled,
 )
-from causal_mlr_jax.data.preprocess.to_rgb import UPRIGHT, exif_orientation
+from causal_mlr_jax.data.preprocess.upright_rgb import UPRIGHT, exif_orientation
 
 # Offsets (down, right) of a crop, in quarters of the free space: the four
 # corners, the centre, the middles of the four sides, and four places halfway

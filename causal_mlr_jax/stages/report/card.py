@@ -38,7 +38,7 @@ def read_facts(folder: Workdir) -> model_card.Facts:
         f"{folder.path} is not the folder of a run: {file.name} is not there. "
         "Expected the --workdir of a training."
       )
-  optional = (folder.report / "report.json", folder.decisions)
+  optional = (folder.report / "report.json", folder.thresholds)
   return model_card.Facts(
     atomic_files.read_json(folder.config),
     atomic_files.read_json(folder.data),

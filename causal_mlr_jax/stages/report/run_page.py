@@ -138,7 +138,7 @@ def _data(
 def _scored(
   experiment: Experiment, dataset: Dataset, predictions: Predictions
 ) -> Scored:
-  path = experiment.workdir.decisions
+  path = experiment.workdir.thresholds
   thresholds = np.full(len(dataset.labels), THRESHOLD)
   if path.exists():
     known = atomic_files.read_json(path)["labels"]

@@ -33,7 +33,7 @@ def tune(
     learner: The model and the shapes of its state.
   """
   path, split = (
-    experiment.workdir.decisions,
+    experiment.workdir.thresholds,
     experiment.config.data.validation_split,
   )
   best = Checkpoints(experiment.workdir.checkpoints).best_step

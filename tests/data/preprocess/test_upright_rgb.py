@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from causal_mlr_jax.data.preprocess import op_string, to_rgb
+from causal_mlr_jax.data.preprocess import op_string, upright_rgb
 from causal_mlr_jax.data.preprocess.decode import decode_bytes
 
 ORIENTATION = 0x0112
@@ -53,7 +53,7 @@ def test_a_photograph_is_turned_as_its_exif_says(orientation, kind):
   found = decode_bytes(data)
   np.testing.assert_array_equal(found, want)
   assert found.flags["C_CONTIGUOUS"]
-  np.testing.assert_array_equal(to_rgb.upright(stored, orientation), want)
+  np.testing.assert_array_equal(upright_rgb.upright(stored, orientation), want)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -93,7 +93,7 @@ def composed(pixels, alpha):
 
 
 def test_transparency_is_composed_on_white_and_it_is_said_once(capsys):
-  to_rgb._say.cache_clear()
+  upright_rgb._say.cache_clear()
   pixels = picture()
   alpha = np.arange(600).reshape(20, 30).astype(np.uint8)
   data = encoded(Image.fromarray(np.dstack([pixels, alpha])))
@@ -152,7 +152,7 @@ def test_greys_of_16_bits_are_scaled():
 
 
 def test_cmyk_becomes_rgb(capsys):
-  to_rgb._say.cache_clear()
+  upright_rgb._say.cache_clear()
   pixels = np.full((20, 30, 3), (200, 30, 90), np.uint8)
   data = encoded(Image.fromarray(pixels).convert("CMYK"), "JPEG")
   np.testing.assert_allclose(decode_bytes(data), pixels, atol=6)
