@@ -14,6 +14,7 @@ from causal_mlr_jax import run
 from causal_mlr_jax.core import parallel
 from causal_mlr_jax.core.errors import UserError
 from causal_mlr_jax.data import pipeline
+from causal_mlr_jax.inference import image_batches
 from causal_mlr_jax.inference.bundle import check_variables, read_workdir
 from causal_mlr_jax.inference.trained_model import TrainedModel
 from causal_mlr_jax.training import model as model_lib
@@ -86,6 +87,7 @@ def test_any_kind_of_image_gives_the_same(model, encoded, tmp_path):
 
 
 def test_an_image_of_another_size_is_resized_and_it_is_said(model, capsys):
+  image_batches._say_resized.cache_clear()  # it is said once
   big = np.random.default_rng(0).integers(0, 256, (123, 77, 3), np.uint8)
   found = model.predict(big)
   assert np.isfinite(found.probabilities).all()
