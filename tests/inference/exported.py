@@ -5,8 +5,10 @@ import numpy as np
 
 from causal_mlr_jax.data.label_statistics import cooccurrence
 from causal_mlr_jax.inference import bundle as bundle_lib
+from causal_mlr_jax.inference.request import Request
 from causal_mlr_jax.training import model as model_lib
 from causal_mlr_jax.training.label_prototypes import no_prototypes
+from causal_mlr_jax.uses import use
 from configs import registry
 from tests import small
 
@@ -69,3 +71,8 @@ def images(count=3):
   """Random images."""
   rng = np.random.default_rng(2)
   return rng.integers(0, 256, (count, *SHAPE), np.uint8)
+
+
+def export(workdir, output, name):
+  """Exports a run in a format, as the program does."""
+  use.use(str(workdir), "export", Request(output=str(output), format=name))

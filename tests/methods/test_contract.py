@@ -90,8 +90,8 @@ def test_every_method_has_its_line_in_the_configuration():
 
 
 @cache
-def computed(name, dtype=jnp.float32):
-  """Returns a method's numbers in test and in training, compiled at once."""
+def compiled(name, dtype=jnp.float32):
+  """From a key of initial values to a method's numbers, compiled at once."""
   method, head = make(name, dtype=dtype)
   features, side = make_inputs(dtype)
   batch = {"labels": jnp.asarray(make_labels())}
@@ -121,7 +121,13 @@ def computed(name, dtype=jnp.float32):
     found |= {"loss": loss_of(output), "variables": variables}
     return found | {"gradients": grads, "training_logits": logits}
 
-  found, again = (compute(jax.random.key(1)) for _ in range(2))
+  return compute
+
+
+@cache
+def computed(name):
+  """Returns a method's numbers in test and in training."""
+  found, again = (compiled(name)(jax.random.key(1)) for _ in range(2))
   jax.tree.map(np.testing.assert_array_equal, found, again)
   return found
 
@@ -169,17 +175,25 @@ def test_every_parameter_gets_a_finite_gradient(name):
 
 @pytest.mark.parametrize("name", small.few(NAMES, QUICK))
 def test_bfloat16_is_near_float32_in_outputs_and_gradients(name):
-  found, exact = computed(name, jnp.bfloat16), computed(name)
-  kept = jax.tree.leaves(found["variables"])
-  assert {x.dtype for x in kept} == {jnp.dtype("float32")}
-  logits, exact_logits = found["training_logits"], exact["training_logits"]
-  assert logits.dtype == jnp.float32
+  # Of three images; some initial values make a graph of labels that magnifies
+  # rounding, so that one draw says little.
+  near, near_gradients = [], []
+  for seed in range(5):
+    key = jax.random.key(seed)
+    exact, found = (
+      compiled(name, dtype)(key) for dtype in (jnp.float32, jnp.bfloat16)
+    )
+    kept = jax.tree.leaves(found["variables"])
+    assert {x.dtype for x in kept} == {jnp.dtype("float32")}
+    assert found["training_logits"].dtype == jnp.float32
+    near.append(relative(found["training_logits"], exact["training_logits"]))
+    pair = (flat(each["gradients"]) for each in (found, exact))
+    near_gradients.append(relative(*pair))
   # bfloat16 rounds by 2^-9 at most, 0.2 %; a head does so some ten times, one
   # after another.
-  assert relative(logits, exact_logits) < 0.02
+  assert np.median(near) < 0.02
   # TDRG normalises over the images of a batch, here three.
-  bound = 0.1 if name == "tdrg" else 0.05
-  assert relative(flat(found["gradients"]), flat(exact["gradients"])) < bound
+  assert np.median(near_gradients) < (0.1 if name == "tdrg" else 0.05)
 
 
 def flat(tree):

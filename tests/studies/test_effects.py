@@ -22,7 +22,11 @@ SOURCES = {
   "c_tran": {"training_labels", "scores", "known_labels"},
 }
 # Of the two that are trained here.
-FLAGS = {"train.epochs": 0.5, "data.test_splits": ("test",)}
+FLAGS = {
+  "train.epochs": 0.5,
+  "data.test_splits": ("test",),
+  "evaluate.page": True,
+}
 
 
 @pytest.fixture(scope="module", params=small.few(SOURCES, ("causal",)))
