@@ -6,7 +6,7 @@
 #   launch/test.sh ...      any other arguments of pytest
 . "$(dirname "$0")/setup.sh" requirements-dev.txt
 if [ $# -eq 0 ]; then
-  echo "the fast tests: about 10 minutes on 2 CPU cores, less once" \
+  echo "the fast tests: about 7 minutes on 2 CPU cores, less once" \
     "compilations are cached in .cache/jax"
 elif [ "$1" = --slow ]; then
   echo "the slow tests: they train every option and method end to end"
