@@ -208,3 +208,10 @@ def test_links_lead_somewhere(page):
       assert anchor in slugs(there.read_text()), target
     if page.parent.name == "docs":  # the site holds no other files
       assert there.parent == page.parent, target
+
+
+def test_all_keys_are_shown():
+  # A formatter of Python may take the line for code and break it.
+  page = (ROOT / "docs" / "configuration.md").read_text()
+  shown = re.findall(r'^--8<-- "(.+)"$', page, re.M)
+  assert shown == ["configs/common.py", "configs/registry.py"]
